@@ -1,0 +1,116 @@
+package batch_test
+
+import (
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"credence/internal/batch"
+)
+
+// Every caller gets the answer of its own item, runs never overlap, and no run exceeds the maximum.
+func TestEveryCallerGetsItsOwnAnswer(t *testing.T) {
+	odd := errors.New("odd")
+	var running sync.Mutex
+	ran := map[int]int{}
+	g := batch.New(8, 0, func(items []int) []error {
+		if !running.TryLock() {
+			t.Error("two runs at once")
+			return nil
+		}
+		defer running.Unlock()
+		if len(items) == 0 || len(items) > 8 {
+			t.Errorf("a run of %d items", len(items))
+		}
+		errs := make([]error, len(items))
+		for i, n := range items {
+			ran[n]++
+			if n%2 == 1 {
+				errs[i] = odd
+			}
+		}
+		return errs
+	})
+	var wg sync.WaitGroup
+	for n := range 500 {
+		wg.Go(func() {
+			err := g.Do(n)
+			if (n%2 == 1) != errors.Is(err, odd) {
+				t.Errorf("item %d got %v", n, err)
+			}
+		})
+	}
+	wg.Wait()
+	for n := range 500 {
+		if ran[n] != 1 {
+			t.Errorf("item %d ran %d times", n, ran[n])
+		}
+	}
+}
+
+// Callers who come while a run is under way share the next one.
+func TestConcurrentCallersShareARun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		runs := 0
+		g := batch.New(100, 0, func(items []int) []error {
+			runs++
+			time.Sleep(time.Millisecond)
+			return nil
+		})
+		var wg sync.WaitGroup
+		for n := range 50 {
+			wg.Go(func() { _ = g.Do(n) })
+		}
+		wg.Wait()
+		if runs > 3 {
+			t.Errorf("50 concurrent callers took %d runs", runs)
+		}
+	})
+}
+
+// A lone caller never waits to gather; after a shared run, the leader gathers.
+func TestGatherOnlyUnderLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := batch.New(100, time.Second, func([]int) []error { time.Sleep(time.Millisecond); return nil })
+		start := time.Now()
+		for n := range 5 {
+			_ = g.Do(n)
+		}
+		if d := time.Since(start); d != 5*time.Millisecond {
+			t.Errorf("five lone calls took %v", d)
+		}
+		var wg sync.WaitGroup
+		for n := range 10 {
+			wg.Go(func() { _ = g.Do(n) })
+		}
+		wg.Wait()
+		start = time.Now()
+		_ = g.Do(1)
+		if d := time.Since(start); d != time.Second+time.Millisecond {
+			t.Errorf("a call after a shared run took %v", d)
+		}
+		start = time.Now()
+		_ = g.Do(1)
+		if d := time.Since(start); d != time.Millisecond {
+			t.Errorf("a call after a lone run took %v", d)
+		}
+	})
+}
+
+// A panic becomes the error of everybody in that run, and the group goes on.
+func TestPanicInARun(t *testing.T) {
+	g := batch.New(8, 0, func(items []int) []error {
+		if items[0] == 1 {
+			panic("boom")
+		}
+		return nil
+	})
+	if err := g.Do(1); err == nil {
+		t.Error("a panicking run answered nil")
+	}
+	if err := g.Do(2); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,56 @@
+// Package telemetry holds the metrics of one server.
+//
+// It protects users from being counted by name: label values come from fixed sets (operations, outcomes, flows, vendors), never from requests.
+package telemetry
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// Metrics are what a server counts. Labels are named in the order in which their values are given.
+type Metrics struct {
+	Registry *prometheus.Registry
+
+	Requests *prometheus.CounterVec   // operation, outcome (ok or a fault kind)
+	Latency  *prometheus.HistogramVec // operation
+	Tokens   *prometheus.CounterVec   // flow, outcome: how GetResourceOauth2Token was answered
+	Consents *prometheus.CounterVec   // step, outcome: what happened to authorization sessions
+	Refresh  *prometheus.CounterVec   // outcome
+	Vendor   *prometheus.HistogramVec // vendor, grant type, outcome
+	Cache    *prometheus.CounterVec   // cache, result
+	Audit    *prometheus.CounterVec   // outcome: of decisions recorded
+}
+
+var seconds = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+
+// New makes the metrics of one server, with the Go runtime's and the process's own.
+func New() *Metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "credence", Name: name, Help: help}, labels)
+	}
+	histogram := func(name, help string, labels ...string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "credence", Name: name, Help: help, Buckets: seconds}, labels)
+	}
+	m := &Metrics{
+		Registry: prometheus.NewRegistry(),
+		Requests: counter("requests_total", "API requests answered.", "operation", "outcome"),
+		Latency:  histogram("request_seconds", "Time from the request's headers to the end of its answer.", "operation"),
+		Tokens:   counter("resource_tokens_total", "Answers of GetResourceOauth2Token.", "flow", "outcome"),
+		Consents: counter("consents_total", "Steps of authorization sessions.", "step", "outcome"),
+		Refresh:  counter("refreshes_total", "Refreshes of grants by how they ended.", "outcome"),
+		Vendor:   histogram("vendor_seconds", "Calls to token endpoints of vendors.", "vendor", "grant_type", "outcome"),
+		Cache:    counter("cache_lookups_total", "Lookups in the caches of sealed rows.", "cache", "result"),
+		Audit:    counter("audit_events_total", "Audit events recorded, or failed to be.", "outcome"),
+	}
+	m.Registry.MustRegister(m.Requests, m.Latency, m.Tokens, m.Consents, m.Refresh, m.Vendor, m.Cache, m.Audit,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// ObserveVendor counts one call to a vendor's token endpoint.
+func (m *Metrics) ObserveVendor(vendor, grantType, outcome string, since time.Time) {
+	m.Vendor.WithLabelValues(vendor, grantType, outcome).Observe(time.Since(since).Seconds())
+}
