@@ -1,0 +1,61 @@
+package iam
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"strings"
+)
+
+// ARNs names resources. They carry the server's region, whatever region a caller signed with.
+type ARNs struct{ Region string }
+
+func (a ARNs) agentcore(account, path string) string {
+	return "arn:aws:bedrock-agentcore:" + a.Region + ":" + account + ":" + path
+}
+
+// Directory is the one workload identity directory of an account.
+func (a ARNs) Directory(account string) string {
+	return a.agentcore(account, "workload-identity-directory/default")
+}
+
+// Workload is a workload identity.
+func (a ARNs) Workload(account, name string) string {
+	return a.Directory(account) + "/workload-identity/" + name
+}
+
+// Vault is a token vault.
+func (a ARNs) Vault(account, id string) string { return a.agentcore(account, "token-vault/"+id) }
+
+// OAuth2Provider is an OAuth2 credential provider of the default vault.
+func (a ARNs) OAuth2Provider(account, name string) string {
+	return a.Vault(account, DefaultVault) + "/oauth2credentialprovider/" + name
+}
+
+// APIKeyProvider is an API key credential provider of the default vault.
+func (a ARNs) APIKeyProvider(account, name string) string {
+	return a.Vault(account, DefaultVault) + "/apikeycredentialprovider/" + name
+}
+
+// Secret is the name that clients see for a provider's managed secret (kind is oauth2 or apikey). The API demands one; there is
+// no Secrets Manager behind it. Its six-character suffix follows from the provider's incarnation, as a real one changes on recreation.
+func (a ARNs) Secret(account, kind, provider, incarnation string) string {
+	sum := sha256.Sum256([]byte(incarnation))
+	suffix := base32.StdEncoding.EncodeToString(sum[:])[:6]
+	return "arn:aws:secretsmanager:" + a.Region + ":" + account + ":secret:bedrock-agentcore-identity!" + DefaultVault + "/" + kind + "/" + provider + "-" + suffix
+}
+
+// Extension is a resource of Credence's own operations.
+func (a ARNs) Extension(account, kind, id string) string {
+	return "arn:aws:credence:" + a.Region + ":" + account + ":" + kind + "/" + id
+}
+
+// User is a user of an account.
+func User(account, name string) string { return "arn:aws:iam::" + account + ":user/" + name }
+
+// DefaultVault is the id of the one token vault of an account.
+const DefaultVault = "default"
+
+// ValidAccount reports whether id is a 12-digit account other than 000000000000.
+func ValidAccount(id string) bool {
+	return len(id) == 12 && strings.Trim(id, "0123456789") == "" && id != "000000000000"
+}
