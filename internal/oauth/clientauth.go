@@ -1,0 +1,43 @@
+package oauth
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"credence/internal/secret"
+)
+
+// AuthMethod is how a client proves who it is, by its name in the IANA registry "OAuth Token Endpoint Authentication Methods".
+type AuthMethod string
+
+// The methods of RFC 6749 section 2.3.1.
+const (
+	ClientSecretBasic AuthMethod = "client_secret_basic"
+	ClientSecretPost  AuthMethod = "client_secret_post"
+)
+
+// ClientAuth is one client's method and credentials.
+type ClientAuth struct {
+	Method AuthMethod
+	ID     string
+	Secret secret.String
+}
+
+// apply adds the credentials to exactly one of header and form.
+func (a ClientAuth) apply(header http.Header, form url.Values) error {
+	header.Del("Authorization")
+	switch a.Method {
+	case ClientSecretBasic:
+		// Section 2.3.1 has both form-encoded before they are joined: an id or a secret may contain a colon.
+		pair := url.QueryEscape(a.ID) + ":" + url.QueryEscape(a.Secret.Reveal())
+		header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(pair)))
+	case ClientSecretPost:
+		form.Set("client_id", a.ID)
+		form.Set("client_secret", a.Secret.Reveal())
+	default:
+		return fmt.Errorf("client authentication method %q is neither %s nor %s", a.Method, ClientSecretBasic, ClientSecretPost)
+	}
+	return nil
+}

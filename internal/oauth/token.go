@@ -1,0 +1,84 @@
+package oauth
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"credence/internal/secret"
+)
+
+// maxResponse is more than any token we could hand out: it is the size limit of a request to us.
+const maxResponse = 512 << 10
+
+// Doer sends one request. It bounds time, follows no redirect and never sends a body again; egress.Client does all three.
+type Doer interface {
+	Do(*http.Request) (*http.Response, error)
+}
+
+// Client makes token requests. It is safe for concurrent use.
+type Client struct {
+	HTTP    Doer
+	NotSent func(error) bool // whether an error of HTTP means that nothing left this machine; nil is never
+}
+
+// Endpoint is a vendor's token endpoint and how we present ourselves there.
+type Endpoint struct {
+	URL                    string
+	Auth                   ClientAuth
+	ResponseScopeSeparator string      // in the answer's scope; "" is a space
+	Header                 http.Header // of a preset, such as User-Agent; may not replace Accept, Content-Type and Authorization
+}
+
+// Token is a successful answer (RFC 6749 section 5.1).
+type Token struct {
+	AccessToken, RefreshToken secret.String
+	TokenType                 string        // as sent; "Bearer" when absent
+	ExpiresIn                 time.Duration // 0: the vendor did not say
+	Scopes                    []string      // nil: the vendor did not say
+}
+
+// post sends a form to the token endpoint, once. The secrets in the form are cut out of whatever the vendor says about them.
+func (c *Client) post(ctx context.Context, e Endpoint, form url.Values, sent ...secret.String) (Token, error) {
+	header := make(http.Header)
+	header.Set("User-Agent", userAgent)
+	for name, values := range e.Header {
+		header[http.CanonicalHeaderKey(name)] = values
+	}
+	header.Set("Accept", "application/json")
+	header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if err := e.Auth.apply(header, form); err != nil {
+		return Token{}, &Error{Outcome: NotSent, Err: err}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.URL, strings.NewReader(form.Encode()))
+	if err != nil {
+		return Token{}, &Error{Outcome: NotSent, Err: err}
+	}
+	req.Header = header
+	req.GetBody = nil // net/http cannot send again what it cannot get again
+
+	resp, err := c.HTTP.Do(req)
+	switch {
+	case err != nil && c.NotSent != nil && c.NotSent(err):
+		return Token{}, &Error{Outcome: NotSent, Err: err}
+	case err != nil:
+		return Token{}, &Error{Outcome: Unknown, Err: broken(err)}
+	}
+	defer resp.Body.Close()
+	// A vendor that quotes our Authorization header quotes the secret in another form.
+	_, credentials, _ := strings.Cut(header.Get("Authorization"), " ")
+	sent = append(sent, e.Auth.Secret, secret.New(credentials))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse+1))
+	success := resp.StatusCode >= 200 && resp.StatusCode <= 299
+	switch {
+	case err != nil && success:
+		return Token{}, &Error{Outcome: Unknown, Status: resp.StatusCode, Err: broken(err)}
+	case len(body) > maxResponse && success:
+		return Token{}, &Error{Outcome: Unknown, Status: resp.StatusCode, Err: errors.New("the answer is larger than 512 KiB")}
+	}
+	return readResponse(response{resp.StatusCode, resp.Header, body, e.ResponseScopeSeparator, sent})
+}

@@ -1,0 +1,26 @@
+package store
+
+import (
+	"context"
+
+	"credence/internal/audit"
+)
+
+// AppendAudit makes batches of audit events durable, all or none.
+func (s *Store) AppendAudit(batches []audit.Batch) error {
+	return s.write(func(t *tx) error {
+		for _, b := range batches {
+			if err := t.exec(`INSERT INTO audit_batches (account, id, created_at, events) VALUES ($1, $2, $3, $4)`, b.Account, b.ID, millis(b.Time), b.Events); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// AuditBatches lists all batches of an account in order.
+func (s *Store) AuditBatches(ctx context.Context, account string) ([]audit.Batch, error) {
+	return readAll(ctx, s, func(r scanner) (b audit.Batch, err error) {
+		return b, r.Scan(&b.Account, &b.ID, moment{&b.Time}, &b.Events)
+	}, `SELECT account, id, created_at, events FROM audit_batches WHERE account = $1 ORDER BY id`, account)
+}

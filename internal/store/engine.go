@@ -1,0 +1,90 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"runtime"
+	"strings"
+	"sync"
+
+	"github.com/ncruces/go-sqlite3"
+	"github.com/ncruces/go-sqlite3/driver"
+	"github.com/pressly/goose/v3"
+
+	"credence/internal/batch"
+	"credence/internal/fault"
+)
+
+// engine is all that differs between databases.
+type engine struct {
+	dialect  goose.Dialect
+	rewrite  *strings.Replacer // of the one SQL text
+	classify func(error) error
+	cache    sync.Map // query → rewritten query
+}
+
+// sql is the engine's form of a query. The one text is PostgreSQL's, with {now} for the database's clock in unix milliseconds.
+func (e *engine) sql(query string) string {
+	if q, ok := e.cache.Load(query); ok {
+		return q.(string)
+	}
+	q := e.rewrite.Replace(query)
+	e.cache.Store(query, q)
+	return q
+}
+
+// SQLite numbers $1 by first appearance, so $2, $1 would swap; ?1 means what it says. Its text compares bytewise as it is.
+var sqliteRewrite = strings.NewReplacer("$", "?", ` COLLATE "C"`, "", "{now}", "CAST(unixepoch('subsec') * 1000 AS INTEGER)")
+
+func openSQLite(path string) (*Store, error) {
+	if strings.ContainsAny(path, "?#%") {
+		return nil, errors.New("the path must not hold ?, # or %")
+	}
+	common := []string{"busy_timeout(10000)", "foreign_keys(1)", "trusted_schema(0)"}
+	writer, err := sqliteHandle(path, 1, append(common, "journal_mode(wal)", "synchronous(full)", "secure_delete(1)"), "immediate")
+	if err != nil {
+		return nil, err
+	}
+	for _, want := range []struct{ pragma, value string }{{"journal_mode", "wal"}, {"synchronous", "2"}, {"secure_delete", "1"}} {
+		var got string
+		if err := writer.QueryRow("PRAGMA " + want.pragma).Scan(&got); err != nil || got != want.value {
+			return nil, errors.Join(fmt.Errorf("PRAGMA %s is %q, needs %q (is it on a network file system?)", want.pragma, got, want.value), err, writer.Close())
+		}
+	}
+	reader, err := sqliteHandle(path, min(max(2, runtime.GOMAXPROCS(0)), 4), append(common, "query_only(1)"), "deferred")
+	if err != nil {
+		return nil, errors.Join(err, writer.Close())
+	}
+	s := &Store{engine: engine{dialect: goose.DialectSQLite3, rewrite: sqliteRewrite, classify: classifySQLite}, writer: writer, reader: reader}
+	s.writes = batch.New(256, 0, s.commit)
+	return s, nil
+}
+
+func sqliteHandle(path string, conns int, pragmas []string, txlock string) (*sql.DB, error) {
+	query := url.Values{"_txlock": {txlock}, "_pragma": pragmas}
+	db, err := driver.Open("file:" + path + "?" + query.Encode())
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(conns)
+	db.SetMaxIdleConns(conns)
+	if err := db.PingContext(context.Background()); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+func classifySQLite(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, sql.ErrNoRows):
+		return fault.NotFound
+	case errors.Is(err, sqlite3.CONSTRAINT_PRIMARYKEY), errors.Is(err, sqlite3.CONSTRAINT_UNIQUE):
+		return fault.Conflict
+	}
+	return err
+}

@@ -1,0 +1,49 @@
+package store
+
+import (
+	"time"
+
+	"credence/internal/fault"
+)
+
+// Lease is the right to do one thing until its time is up, by the database's clock.
+type Lease struct {
+	Account string
+	Name    string
+	Fence   int64 // larger than that of every earlier holder: it starts at the clock and counts up
+}
+
+// AcquireLease takes the lease name for d, if nobody holds it; otherwise fault.ConcurrentModification.
+func (s *Store) AcquireLease(account, name string, d time.Duration) (Lease, error) {
+	l := Lease{Account: account, Name: name}
+	err := s.write(func(t *tx) error {
+		err := t.get([]any{&l.Fence}, `INSERT INTO leases (account, name, fence, held_until) VALUES ($1, $2, {now}, {now} + $3)
+			ON CONFLICT (account, name) DO UPDATE SET fence = leases.fence + 1, held_until = excluded.held_until
+			WHERE leases.held_until <= {now} RETURNING fence`, account, name, d.Milliseconds())
+		if err == fault.NotFound {
+			return fault.ConcurrentModification
+		}
+		return err
+	})
+	return l, err
+}
+
+// ReleaseLease ends l early; when somebody else holds it by now, nothing happens.
+func (s *Store) ReleaseLease(l Lease) error {
+	return s.write(func(t *tx) error {
+		return t.exec(`UPDATE leases SET held_until = 0 WHERE account = $1 AND name = $2 AND fence = $3`, l.Account, l.Name, l.Fence)
+	})
+}
+
+// Purge removes what nobody can use any more: sessions and grants without refresh token that expired before the given time, and free leases.
+func (s *Store) Purge(before time.Time) error {
+	return s.write(func(t *tx) error {
+		if err := t.exec(`DELETE FROM authorization_sessions WHERE expires_at < $1`, millis(before)); err != nil {
+			return err
+		}
+		if err := t.exec(`DELETE FROM grants WHERE refresh_token IS NULL AND expires_at <> 0 AND expires_at < $1`, millis(before)); err != nil {
+			return err
+		}
+		return t.exec(`DELETE FROM leases WHERE held_until < $1`, millis(before))
+	})
+}

@@ -1,0 +1,192 @@
+-- +goose Up
+
+-- One text for SQLite and PostgreSQL. Times are unix milliseconds. Lists and option sets are JSON text.
+-- BYTEA columns hold what the vault sealed, bound to its table, column and row key; nothing secret stands in any other column.
+
+CREATE TABLE meta (
+    name  TEXT NOT NULL PRIMARY KEY,
+    value BYTEA NOT NULL
+);
+
+-- epoch rises with every revocation, deletion and policy write of the account.
+CREATE TABLE accounts (
+    account    TEXT NOT NULL PRIMARY KEY,
+    epoch      BIGINT NOT NULL,
+    created_at BIGINT NOT NULL
+);
+
+CREATE TABLE keysets (
+    account    TEXT NOT NULL,
+    purpose    TEXT NOT NULL,
+    sealed     BYTEA NOT NULL,
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (account, purpose)
+);
+
+CREATE TABLE users (
+    account    TEXT NOT NULL,
+    name       TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (account, name)
+);
+
+CREATE TABLE user_policies (
+    account    TEXT NOT NULL,
+    user_name  TEXT NOT NULL,
+    name       TEXT NOT NULL,
+    document   TEXT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    PRIMARY KEY (account, user_name, name)
+);
+
+-- An access key id alone finds its account: it is the first thing a request shows.
+CREATE TABLE access_keys (
+    access_key_id TEXT NOT NULL PRIMARY KEY,
+    account       TEXT NOT NULL,
+    user_name     TEXT NOT NULL,
+    secret        BYTEA NOT NULL,
+    created_at    BIGINT NOT NULL
+);
+CREATE INDEX access_keys_user ON access_keys (account, user_name);
+
+CREATE TABLE trusted_issuers (
+    account    TEXT NOT NULL,
+    issuer     TEXT NOT NULL,
+    audiences  TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (account, issuer)
+);
+
+CREATE TABLE token_vaults (
+    account     TEXT NOT NULL,
+    id          TEXT NOT NULL,
+    modified_at BIGINT NOT NULL,
+    PRIMARY KEY (account, id)
+);
+
+-- incarnation is random per creation: handles and grants of a deleted namesake carry another.
+CREATE TABLE workload_identities (
+    account                 TEXT NOT NULL,
+    name                    TEXT NOT NULL,
+    incarnation             TEXT NOT NULL,
+    return_urls             TEXT NOT NULL,
+    complete_by_session_uri BOOLEAN NOT NULL,
+    created_at              BIGINT NOT NULL,
+    updated_at              BIGINT NOT NULL,
+    PRIMARY KEY (account, name)
+);
+
+-- generation is random per change of issuer, endpoint host or client id. version rises with every update.
+CREATE TABLE oauth2_providers (
+    account       TEXT NOT NULL,
+    name          TEXT NOT NULL,
+    incarnation   TEXT NOT NULL,
+    generation    TEXT NOT NULL,
+    callback_id   TEXT NOT NULL,
+    vendor        TEXT NOT NULL,
+    config        TEXT NOT NULL,
+    client_secret BYTEA,
+    created_at    BIGINT NOT NULL,
+    updated_at    BIGINT NOT NULL,
+    version       BIGINT NOT NULL,
+    PRIMARY KEY (account, name)
+);
+CREATE UNIQUE INDEX oauth2_providers_callback ON oauth2_providers (callback_id);
+
+CREATE TABLE apikey_providers (
+    account     TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    incarnation TEXT NOT NULL,
+    api_key     BYTEA NOT NULL,
+    created_at  BIGINT NOT NULL,
+    updated_at  BIGINT NOT NULL,
+    PRIMARY KEY (account, name)
+);
+
+-- resource is an ARN without its account and region part: workload-identity-directory/default/workload-identity/NAME.
+CREATE TABLE tags (
+    account  TEXT NOT NULL,
+    resource TEXT NOT NULL,
+    name     TEXT NOT NULL,
+    value    TEXT NOT NULL,
+    PRIMARY KEY (account, resource, name)
+);
+
+-- grant_key is the broker's digest over everything that two requests must share to share a token.
+-- intent_at is set while a refresh token may be at the vendor and its outcome is not yet written here.
+CREATE TABLE grants (
+    account              TEXT NOT NULL,
+    grant_key            TEXT NOT NULL,
+    flow                 TEXT NOT NULL,
+    workload             TEXT NOT NULL,
+    workload_incarnation TEXT NOT NULL,
+    provider             TEXT NOT NULL,
+    provider_incarnation TEXT NOT NULL,
+    provider_generation  TEXT NOT NULL,
+    user_key             TEXT NOT NULL,
+    user_name            BYTEA,
+    access_token         BYTEA NOT NULL,
+    refresh_token        BYTEA,
+    token_type           TEXT NOT NULL,
+    asked_scopes         TEXT NOT NULL,
+    granted_scopes       TEXT NOT NULL,
+    resources            TEXT NOT NULL,
+    audiences            TEXT NOT NULL,
+    state                TEXT NOT NULL,
+    last_error           TEXT NOT NULL,
+    obtained_at          BIGINT NOT NULL,
+    expires_at           BIGINT NOT NULL,
+    intent_at            BIGINT NOT NULL,
+    created_at           BIGINT NOT NULL,
+    version              BIGINT NOT NULL,
+    PRIMARY KEY (account, grant_key)
+);
+CREATE INDEX grants_workload ON grants (account, workload_incarnation);
+CREATE INDEX grants_provider ON grants (account, provider_incarnation);
+CREATE INDEX grants_expiry ON grants (expires_at) WHERE refresh_token IS NULL;
+
+-- id and completion_id are digests: whoever reads the table can neither open nor complete a session.
+CREATE TABLE authorization_sessions (
+    account              TEXT NOT NULL,
+    id                   TEXT NOT NULL,
+    workload             TEXT NOT NULL,
+    workload_incarnation TEXT NOT NULL,
+    provider             TEXT NOT NULL,
+    provider_incarnation TEXT NOT NULL,
+    provider_generation  TEXT NOT NULL,
+    user_key             TEXT NOT NULL,
+    grant_key            TEXT NOT NULL,
+    return_url           TEXT NOT NULL,
+    request              BYTEA NOT NULL,
+    state                TEXT NOT NULL,
+    reason               TEXT NOT NULL,
+    completion_id        TEXT,
+    code                 BYTEA,
+    created_at           BIGINT NOT NULL,
+    expires_at           BIGINT NOT NULL,
+    version              BIGINT NOT NULL,
+    PRIMARY KEY (account, id)
+);
+CREATE UNIQUE INDEX authorization_sessions_id ON authorization_sessions (id);
+CREATE UNIQUE INDEX authorization_sessions_completion ON authorization_sessions (completion_id);
+CREATE INDEX authorization_sessions_workload ON authorization_sessions (account, workload_incarnation);
+CREATE INDEX authorization_sessions_provider ON authorization_sessions (account, provider_incarnation);
+CREATE INDEX authorization_sessions_expiry ON authorization_sessions (expires_at);
+
+-- A lease is held until held_until by the database's clock. fence rises with every change of hands.
+CREATE TABLE leases (
+    account    TEXT NOT NULL,
+    name       TEXT NOT NULL,
+    fence      BIGINT NOT NULL,
+    held_until BIGINT NOT NULL,
+    PRIMARY KEY (account, name)
+);
+
+-- One row holds the events, one JSON object a line, that one write made durable.
+CREATE TABLE audit_batches (
+    account    TEXT NOT NULL,
+    id         TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    events     BYTEA NOT NULL,
+    PRIMARY KEY (account, id)
+);

@@ -1,0 +1,168 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"credence/internal/fault"
+)
+
+// OAuth2Provider is an OAuth2 credential provider; Config is provider.Config as JSON, ClientSecret is sealed.
+type OAuth2Provider struct {
+	Account              string
+	Name                 string
+	Incarnation          string
+	Generation           string
+	CallbackID           string
+	Vendor               string
+	Config               string
+	ClientSecret         []byte
+	CreatedAt, UpdatedAt time.Time
+	Version              int64
+}
+
+const oauth2ProviderColumns = `account, name, incarnation, generation, callback_id, vendor, config, client_secret, created_at, updated_at, version`
+
+func scanOAuth2Provider(r scanner) (p OAuth2Provider, err error) {
+	return p, r.Scan(&p.Account, &p.Name, &p.Incarnation, &p.Generation, &p.CallbackID, &p.Vendor, &p.Config, &p.ClientSecret,
+		moment{&p.CreatedAt}, moment{&p.UpdatedAt}, &p.Version)
+}
+
+// InsertOAuth2Provider adds a provider with its tags, and the token vault vaultID when it is the first; fault.Conflict when the name is taken.
+func (s *Store) InsertOAuth2Provider(p OAuth2Provider, vaultID string, tags Tags) error {
+	return s.write(func(t *tx) error {
+		if err := t.exec(`INSERT INTO oauth2_providers (`+oauth2ProviderColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1)`,
+			p.Account, p.Name, p.Incarnation, p.Generation, p.CallbackID, p.Vendor, p.Config, p.ClientSecret, millis(p.CreatedAt), millis(p.UpdatedAt)); err != nil {
+			return err
+		}
+		return t.inVault(p.Account, vaultID, p.CreatedAt, tags)
+	})
+}
+
+// inVault ends every creation of a provider: the vault exists from the first one on.
+func (t *tx) inVault(account, vaultID string, at time.Time, tags Tags) error {
+	if err := t.exec(`INSERT INTO token_vaults (account, id, modified_at) VALUES ($1, $2, $3) ON CONFLICT (account, id) DO NOTHING`, account, vaultID, millis(at)); err != nil {
+		return err
+	}
+	return t.putTags(account, tags)
+}
+
+// OAuth2Provider finds a provider.
+func (s *Store) OAuth2Provider(ctx context.Context, account, name string) (OAuth2Provider, error) {
+	return readOne(ctx, s, scanOAuth2Provider, `SELECT `+oauth2ProviderColumns+` FROM oauth2_providers WHERE account = $1 AND name = $2`, account, name)
+}
+
+// OAuth2ProviderByCallback finds a provider by the id in its callback URL, whatever its account.
+func (s *Store) OAuth2ProviderByCallback(ctx context.Context, callbackID string) (OAuth2Provider, error) {
+	return readOne(ctx, s, scanOAuth2Provider, `SELECT `+oauth2ProviderColumns+` FROM oauth2_providers WHERE callback_id = $1`, callbackID)
+}
+
+// OAuth2Providers lists a page by name and says whether there is more.
+func (s *Store) OAuth2Providers(ctx context.Context, account string, p Page) ([]OAuth2Provider, bool, error) {
+	rows, err := readAll(ctx, s, scanOAuth2Provider, `SELECT `+oauth2ProviderColumns+` FROM oauth2_providers
+		WHERE account = $1 AND name COLLATE "C" > $2 ORDER BY name COLLATE "C" LIMIT $3`, account, p.After, p.Limit+1)
+	rows, more := paged(rows, p.Limit)
+	return rows, more, err
+}
+
+// UpdateOAuth2Provider replaces the changeable columns, if the row still has the version that p was read with.
+func (s *Store) UpdateOAuth2Provider(p OAuth2Provider) error {
+	return s.write(func(t *tx) error {
+		if err := t.change(fault.ConcurrentModification, `UPDATE oauth2_providers SET generation = $4, config = $5, client_secret = $6, updated_at = $7, version = version + 1
+			WHERE account = $1 AND name = $2 AND incarnation = $3 AND version = $8`,
+			p.Account, p.Name, p.Incarnation, p.Generation, p.Config, p.ClientSecret, millis(p.UpdatedAt), p.Version); err != nil {
+			return err
+		}
+		return t.bumpEpoch(p.Account)
+	})
+}
+
+// DeleteOAuth2Provider removes a provider with its tags, grants and authorization sessions.
+func (s *Store) DeleteOAuth2Provider(account, name, resource string) error {
+	return s.write(func(t *tx) error {
+		var incarnation string
+		if err := t.get([]any{&incarnation}, `DELETE FROM oauth2_providers WHERE account = $1 AND name = $2 RETURNING incarnation`, account, name); err != nil {
+			return err
+		}
+		for _, table := range []string{"grants", "authorization_sessions"} {
+			if err := t.exec(`DELETE FROM `+table+` WHERE account = $1 AND provider_incarnation = $2`, account, incarnation); err != nil {
+				return err
+			}
+		}
+		return t.deleted(account, resource)
+	})
+}
+
+// APIKeyProvider is an API key credential provider; APIKey is sealed.
+type APIKeyProvider struct {
+	Account              string
+	Name                 string
+	Incarnation          string
+	APIKey               []byte
+	CreatedAt, UpdatedAt time.Time
+}
+
+const apiKeyProviderColumns = `account, name, incarnation, api_key, created_at, updated_at`
+
+func scanAPIKeyProvider(r scanner) (p APIKeyProvider, err error) {
+	return p, r.Scan(&p.Account, &p.Name, &p.Incarnation, &p.APIKey, moment{&p.CreatedAt}, moment{&p.UpdatedAt})
+}
+
+// InsertAPIKeyProvider adds a provider with its tags, and the token vault vaultID when it is the first; fault.Conflict when the name is taken.
+func (s *Store) InsertAPIKeyProvider(p APIKeyProvider, vaultID string, tags Tags) error {
+	return s.write(func(t *tx) error {
+		if err := t.exec(`INSERT INTO apikey_providers (`+apiKeyProviderColumns+`) VALUES ($1, $2, $3, $4, $5, $6)`,
+			p.Account, p.Name, p.Incarnation, p.APIKey, millis(p.CreatedAt), millis(p.UpdatedAt)); err != nil {
+			return err
+		}
+		return t.inVault(p.Account, vaultID, p.CreatedAt, tags)
+	})
+}
+
+// APIKeyProvider finds a provider.
+func (s *Store) APIKeyProvider(ctx context.Context, account, name string) (APIKeyProvider, error) {
+	return readOne(ctx, s, scanAPIKeyProvider, `SELECT `+apiKeyProviderColumns+` FROM apikey_providers WHERE account = $1 AND name = $2`, account, name)
+}
+
+// APIKeyProviders lists a page by name and says whether there is more.
+func (s *Store) APIKeyProviders(ctx context.Context, account string, p Page) ([]APIKeyProvider, bool, error) {
+	rows, err := readAll(ctx, s, scanAPIKeyProvider, `SELECT `+apiKeyProviderColumns+` FROM apikey_providers
+		WHERE account = $1 AND name COLLATE "C" > $2 ORDER BY name COLLATE "C" LIMIT $3`, account, p.After, p.Limit+1)
+	rows, more := paged(rows, p.Limit)
+	return rows, more, err
+}
+
+// UpdateAPIKeyProvider replaces the key of the incarnation that p names.
+func (s *Store) UpdateAPIKeyProvider(p APIKeyProvider) error {
+	return s.write(func(t *tx) error {
+		if err := t.change(fault.NotFound, `UPDATE apikey_providers SET api_key = $4, updated_at = $5 WHERE account = $1 AND name = $2 AND incarnation = $3`,
+			p.Account, p.Name, p.Incarnation, p.APIKey, millis(p.UpdatedAt)); err != nil {
+			return err
+		}
+		return t.bumpEpoch(p.Account)
+	})
+}
+
+// DeleteAPIKeyProvider removes a provider with its tags.
+func (s *Store) DeleteAPIKeyProvider(account, name, resource string) error {
+	return s.write(func(t *tx) error {
+		if err := t.change(fault.NotFound, `DELETE FROM apikey_providers WHERE account = $1 AND name = $2`, account, name); err != nil {
+			return err
+		}
+		return t.deleted(account, resource)
+	})
+}
+
+// TokenVault is the frame of an account's providers and tokens.
+type TokenVault struct {
+	Account    string
+	ID         string
+	ModifiedAt time.Time
+}
+
+// TokenVault finds a token vault; it exists from the first provider on.
+func (s *Store) TokenVault(ctx context.Context, account, id string) (TokenVault, error) {
+	return readOne(ctx, s, func(r scanner) (v TokenVault, err error) {
+		return v, r.Scan(&v.Account, &v.ID, moment{&v.ModifiedAt})
+	}, `SELECT account, id, modified_at FROM token_vaults WHERE account = $1 AND id = $2`, account, id)
+}

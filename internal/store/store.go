@@ -1,0 +1,289 @@
+// Package store keeps rows: rows in, rows out, no rule and no plaintext.
+//
+// It protects durability and isolation: a write that returned is on disk, concurrent writes are serialised, and every statement on
+// an account's rows names that account. One SQL text serves every engine; the engines differ in engine.go and nowhere else.
+// What is missing is fault.NotFound, what exists already fault.Conflict, and a row that changed meanwhile fault.ConcurrentModification.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/pressly/goose/v3"
+
+	"credence/internal/batch"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Store is the rows of one installation.
+type Store struct {
+	engine engine
+	writer *sql.DB // one connection
+	reader *sql.DB
+	writes *batch.Group[func(*tx) error]
+}
+
+// Config says where the rows are.
+type Config struct {
+	Path string // of the SQLite file; created when missing
+	// KeepSchema leaves the schema as it is, for a look beside a running server; one of another version is an error.
+	KeepSchema bool
+}
+
+// A write that takes longer than this is given up; nothing in it touches the network.
+const writeTimeout = 30 * time.Second
+
+// Open opens the database and brings its schema up to date. Bad storage (no WAL, not writable) is an error that names the file.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	s, err := openSQLite(cfg.Path)
+	if err != nil {
+		return nil, fmt.Errorf("database %s: %w", cfg.Path, err)
+	}
+	if err := s.migrate(ctx, cfg.KeepSchema); err != nil {
+		_ = s.Close()
+		return nil, fmt.Errorf("database %s: %w", cfg.Path, err)
+	}
+	return s, nil
+}
+
+func (s *Store) migrate(ctx context.Context, keep bool) error {
+	dir, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(s.engine.dialect, s.writer, dir, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return err
+	}
+	current, target, err := p.GetVersions(ctx)
+	if err != nil {
+		return err
+	}
+	if current > target {
+		return fmt.Errorf("its schema has version %d, this program knows up to %d: use the newer credence again", current, target)
+	}
+	if keep && current != target {
+		return fmt.Errorf("its schema has version %d, this program's is %d: use the version of credence that serves it", current, target)
+	}
+	if keep {
+		return nil
+	}
+	_, err = p.Up(ctx)
+	return err
+}
+
+// Close waits for running statements and closes the files.
+func (s *Store) Close() error { return errors.Join(s.reader.Close(), s.writer.Close()) }
+
+// Ready reports whether the database can be read and written to now.
+func (s *Store) Ready(ctx context.Context) error {
+	if err := s.reader.PingContext(ctx); err != nil {
+		return err
+	}
+	return s.write(func(t *tx) error {
+		return t.exec(`INSERT INTO meta (name, value) VALUES ('ready', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, []byte{1})
+	})
+}
+
+// tx is one write within a transaction that other writes may share.
+type tx struct {
+	ctx    context.Context
+	sql    *sql.Tx
+	engine *engine
+}
+
+// write runs fn in a transaction and returns once that is durable. fn touches nothing but rows: it may run again after a conflict.
+// An error of fn undoes fn's statements and nobody else's.
+func (s *Store) write(fn func(*tx) error) error { return s.writes.Do(fn) }
+
+// commit runs several writes in one transaction: one fsync for all.
+func (s *Store) commit(fns []func(*tx) error) []error {
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	defer cancel()
+	errs := make([]error, len(fns))
+	everybody := func(err error) []error {
+		for i := range errs {
+			if errs[i] == nil {
+				errs[i] = err
+			}
+		}
+		return errs
+	}
+	sqlTx, err := s.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return everybody(err)
+	}
+	defer func() { _ = sqlTx.Rollback() }()
+	t := &tx{ctx, sqlTx, &s.engine}
+	for i, fn := range fns {
+		if len(fns) == 1 {
+			if errs[i] = fn(t); errs[i] != nil {
+				return errs
+			}
+			break
+		}
+		if err := t.exec("SAVEPOINT one"); err != nil {
+			return everybody(err)
+		}
+		end := "RELEASE one"
+		if errs[i] = fn(t); errs[i] != nil {
+			end = "ROLLBACK TO one"
+		}
+		if err := t.exec(end); err != nil {
+			return everybody(err)
+		}
+	}
+	if err := sqlTx.Commit(); err != nil {
+		return everybody(err)
+	}
+	return errs
+}
+
+func (t *tx) exec(query string, args ...any) error {
+	_, err := t.sql.ExecContext(t.ctx, t.engine.sql(query), nulls(args)...)
+	return t.engine.classify(err)
+}
+
+// change runs a statement that must change exactly one row; otherwise it answers missing.
+func (t *tx) change(missing error, query string, args ...any) error {
+	res, err := t.sql.ExecContext(t.ctx, t.engine.sql(query), nulls(args)...)
+	if err != nil {
+		return t.engine.classify(err)
+	}
+	n, err := res.RowsAffected()
+	if err == nil && n != 1 {
+		err = missing
+	}
+	return err
+}
+
+// get scans one row; fault.NotFound when there is none.
+func (t *tx) get(dest []any, query string, args ...any) error {
+	return t.engine.classify(t.sql.QueryRowContext(t.ctx, t.engine.sql(query), nulls(args)...).Scan(dest...))
+}
+
+// nulls makes NULL of nil bytes: drivers disagree about them.
+func nulls(args []any) []any {
+	for i, a := range args {
+		if b, ok := a.([]byte); ok && b == nil {
+			args[i] = nil
+		}
+	}
+	return args
+}
+
+// bumpEpoch tells every replica that what it remembers of the account may be gone.
+func (t *tx) bumpEpoch(account string) error {
+	return t.exec(`UPDATE accounts SET epoch = epoch + 1 WHERE account = $1`, account)
+}
+
+type scanner interface{ Scan(dest ...any) error }
+
+func readOne[T any](ctx context.Context, s *Store, scan func(scanner) (T, error), query string, args ...any) (T, error) {
+	v, err := scan(s.reader.QueryRowContext(ctx, s.engine.sql(query), args...))
+	return v, s.engine.classify(err)
+}
+
+func readAll[T any](ctx context.Context, s *Store, scan func(scanner) (T, error), query string, args ...any) (_ []T, err error) {
+	rows, err := s.reader.QueryContext(ctx, s.engine.sql(query), args...)
+	if err != nil {
+		return nil, s.engine.classify(err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	var out []T
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, s.engine.classify(rows.Err())
+}
+
+// Page asks for at most Limit rows whose names come after After.
+type Page struct {
+	After string
+	Limit int
+}
+
+// paged cuts a result that was asked for with one row too many, and says whether there is more.
+func paged[T any](rows []T, limit int) ([]T, bool) {
+	if len(rows) > limit {
+		return rows[:limit], true
+	}
+	return rows, false
+}
+
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// moment scans unix milliseconds into a time; 0 is the zero time.
+type moment struct{ t *time.Time }
+
+func (m moment) Scan(v any) error {
+	ms, ok := v.(int64)
+	if !ok {
+		return fmt.Errorf("a time column holds %T", v)
+	}
+	*m.t = time.Time{}
+	if ms != 0 {
+		*m.t = time.UnixMilli(ms).UTC()
+	}
+	return nil
+}
+
+// list scans a JSON array of strings.
+type list struct{ l *[]string }
+
+func (l list) Scan(v any) error {
+	text, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("a list column holds %T", v)
+	}
+	*l.l = nil
+	return json.Unmarshal([]byte(text), l.l)
+}
+
+func listText(l []string) string {
+	if len(l) == 0 {
+		return "[]"
+	}
+	b, _ := json.Marshal(l) // strings always marshal
+	return string(b)
+}
+
+// Snapshot writes a copy of the database, as it is at one moment, to a file that must not exist.
+func (s *Store) Snapshot(ctx context.Context, path string) error {
+	_, err := s.writer.ExecContext(ctx, `VACUUM INTO ?1`, path)
+	return err
+}
+
+// Check has the database look itself over; the error tells the first thing that is wrong.
+func (s *Store) Check(ctx context.Context) error {
+	var found string
+	if err := s.reader.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&found); err != nil {
+		return err
+	}
+	if found != "ok" {
+		return fmt.Errorf("the database is damaged (%s): restore a backup", found)
+	}
+	return nil
+}
+
+// Latest is the time of the newest audit batch, zero when there is none.
+func (s *Store) Latest(ctx context.Context) (t time.Time, err error) {
+	return t, s.reader.QueryRowContext(ctx, `SELECT COALESCE(MAX(created_at), 0) FROM audit_batches`).Scan(moment{&t})
+}

@@ -1,0 +1,595 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"credence/internal/audit"
+	"credence/internal/fault"
+)
+
+const (
+	alpha = "111111111111"
+	beta  = "222222222222"
+)
+
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 123e6, time.UTC)
+
+func open(t *testing.T) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), Config{Path: filepath.Join(t.TempDir(), "credence.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, account := range []string{alpha, beta} {
+		must(t, s.InsertAccount(account, noon, []Keyset{{Purpose: "rows", Sealed: []byte(account)}}))
+	}
+	return s
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func want(t *testing.T, err, kind error) {
+	t.Helper()
+	if !errors.Is(err, kind) {
+		t.Errorf("got %v, want %v", err, kind)
+	}
+}
+
+func same(t *testing.T, got, want any) {
+	t.Helper()
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got)\n%s", d)
+	}
+}
+
+func workload(account, name string) Workload {
+	return Workload{Account: account, Name: name, Incarnation: "w-" + account + name, ReturnURLs: []string{"https://a/b?c=d", "x:y"}, CreatedAt: noon, UpdatedAt: noon}
+}
+
+func oauth2Provider(account, name string) OAuth2Provider {
+	return OAuth2Provider{Account: account, Name: name, Incarnation: "p-" + account + name, Generation: "g1", CallbackID: "cb-" + account + name,
+		Vendor: "CustomOauth2", Config: `{"a":1}`, ClientSecret: []byte{0, 1, 255}, CreatedAt: noon, UpdatedAt: noon, Version: 1}
+}
+
+func grant(w Workload, p OAuth2Provider, key string) Grant {
+	return Grant{Account: w.Account, Key: key, Flow: "USER_FEDERATION", Workload: w.Name, WorkloadIncarnation: w.Incarnation, Provider: p.Name,
+		ProviderIncarnation: p.Incarnation, Generation: p.Generation, UserKey: "u", UserName: []byte("sealed name"), AccessToken: []byte("sealed access"),
+		RefreshToken: []byte("sealed refresh"), TokenType: "Bearer", AskedScopes: []string{"a b", "c"}, GrantedScopes: []string{"c"}, Resources: []string{"r"}, Audiences: []string{}, State: GrantActive,
+		ObtainedAt: noon, ExpiresAt: noon.Add(time.Hour), CreatedAt: noon, Version: 1}
+}
+
+func session(w Workload, p OAuth2Provider, id string) Session {
+	return Session{Account: w.Account, ID: id, Workload: w.Name, WorkloadIncarnation: w.Incarnation, Provider: p.Name, ProviderIncarnation: p.Incarnation,
+		Generation: p.Generation, UserKey: "u", GrantKey: "k", ReturnURL: "https://a/b", Request: []byte("sealed"), State: SessionPending,
+		CreatedAt: noon, ExpiresAt: noon.Add(10 * time.Minute), Version: 1}
+}
+
+// The settings that durability and secrecy rest on hold on every connection, and nobody can write through a reader.
+func TestSQLiteSettings(t *testing.T) {
+	s := open(t)
+	for pragma, value := range map[string]string{"journal_mode": "wal", "synchronous": "2", "secure_delete": "1", "foreign_keys": "1"} {
+		var got string
+		must(t, s.writer.QueryRow("PRAGMA "+pragma).Scan(&got))
+		if got != value {
+			t.Errorf("writer: %s = %s, want %s", pragma, got, value)
+		}
+	}
+	var wg sync.WaitGroup
+	for range 8 { // more than there are reader connections
+		wg.Go(func() {
+			if _, err := s.reader.Exec(`INSERT INTO meta (name, value) VALUES ('x', x'00')`); err == nil {
+				t.Error("a reader wrote")
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestOpenRefusesWhatItCannotKeep(t *testing.T) {
+	if _, err := Open(t.Context(), Config{Path: filepath.Join(t.TempDir(), "missing", "credence.db")}); err == nil {
+		t.Error("opened a database in a folder that does not exist")
+	}
+	path := filepath.Join(t.TempDir(), "credence.db")
+	must(t, os.WriteFile(path, []byte("this is no database, but it is long enough to be read as one, or so it hopes...............................\n"), 0o600))
+	if _, err := Open(t.Context(), Config{Path: path}); err == nil {
+		t.Error("opened a text file")
+	}
+}
+
+func TestOpenRefusesANewerSchema(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "credence.db")
+	s, err := Open(t.Context(), Config{Path: path})
+	must(t, err)
+	must(t, s.write(func(t *tx) error {
+		return t.exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES ($1, $2)`, 9999, true)
+	}))
+	must(t, s.Close())
+	if _, err := Open(t.Context(), Config{Path: path}); err == nil {
+		t.Error("a newer schema was opened")
+	}
+}
+
+// Parameters mean their number, in whatever order the text has them.
+func TestParametersAreNumbered(t *testing.T) {
+	s := open(t)
+	two, err := readOne(t.Context(), s, func(r scanner) (v [2]string, err error) { return v, r.Scan(&v[0], &v[1]) }, `SELECT $2, $1`, "one", "two")
+	must(t, err)
+	same(t, two, [2]string{"two", "one"})
+}
+
+func TestWritesOfConcurrentCallersAreApart(t *testing.T) {
+	s := open(t)
+	boom := errors.New("boom")
+	var wg sync.WaitGroup
+	for n := range 200 {
+		wg.Go(func() {
+			err := s.write(func(t *tx) error {
+				if err := t.exec(`INSERT INTO meta (name, value) VALUES ($1, $2)`, fmt.Sprintf("k%03d", n), []byte{1}); err != nil {
+					return err
+				}
+				if n%3 == 0 {
+					return boom
+				}
+				return nil
+			})
+			if (n%3 == 0) != errors.Is(err, boom) {
+				t.Errorf("write %d: %v", n, err)
+			}
+		})
+	}
+	wg.Wait()
+	for n := range 200 {
+		_, err := s.Meta(t.Context(), fmt.Sprintf("k%03d", n))
+		if n%3 == 0 {
+			want(t, err, fault.NotFound)
+		} else {
+			must(t, err)
+		}
+	}
+}
+
+func TestAccountsKeysetsAndKeys(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	want(t, s.InsertAccount(alpha, noon, nil), fault.Conflict)
+	accounts, err := s.Accounts(ctx)
+	must(t, err)
+	same(t, accounts, []string{alpha, beta})
+	k, err := s.Keyset(ctx, beta, "rows")
+	must(t, err)
+	same(t, k, Keyset{beta, "rows", []byte(beta)})
+	_, err = s.Keyset(ctx, beta, "other")
+	want(t, err, fault.NotFound)
+
+	must(t, s.InsertMeta("m", []byte{7}))
+	want(t, s.InsertMeta("m", []byte{8}), fault.Conflict)
+	v, err := s.Meta(ctx, "m")
+	must(t, err)
+	same(t, v, []byte{7})
+
+	must(t, s.PutUserPolicy(alpha, "admin", "all", "one", noon))
+	must(t, s.PutUserPolicy(alpha, "admin", "all", "two", noon))
+	must(t, s.PutUserPolicy(alpha, "admin", "more", "three", noon))
+	docs, err := s.UserPolicies(ctx, alpha, "admin")
+	must(t, err)
+	same(t, docs, []string{"two", "three"})
+	docs, err = s.UserPolicies(ctx, beta, "admin")
+	must(t, err)
+	same(t, docs, []string(nil))
+
+	one := AccessKey{"AKIAONE", alpha, "admin", []byte{1}, noon}
+	must(t, s.InsertAccessKey(one, false))
+	want(t, s.InsertAccessKey(one, false), fault.Conflict)
+	got, err := s.AccessKey(ctx, "AKIAONE")
+	must(t, err)
+	same(t, got, one)
+	must(t, s.InsertAccessKey(AccessKey{"AKIATWO", alpha, "admin", []byte{2}, noon}, true))
+	_, err = s.AccessKey(ctx, "AKIAONE")
+	want(t, err, fault.NotFound)
+}
+
+func TestTrustedIssuers(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	i := TrustedIssuer{alpha, "https://idp", []string{"a"}, noon}
+	must(t, s.PutTrustedIssuer(i))
+	i.Audiences = []string{"b", "c"}
+	must(t, s.PutTrustedIssuer(i))
+	got, err := s.TrustedIssuer(ctx, alpha, "https://idp")
+	must(t, err)
+	same(t, got, i)
+	_, err = s.TrustedIssuer(ctx, beta, "https://idp")
+	want(t, err, fault.NotFound)
+	all, err := s.TrustedIssuers(ctx, alpha)
+	must(t, err)
+	same(t, all, []TrustedIssuer{i})
+	want(t, s.DeleteTrustedIssuer(beta, "https://idp"), fault.NotFound)
+	must(t, s.DeleteTrustedIssuer(alpha, "https://idp"))
+	want(t, s.DeleteTrustedIssuer(alpha, "https://idp"), fault.NotFound)
+}
+
+func TestWorkloads(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	w := workload(alpha, "agent")
+	must(t, s.InsertWorkload(w, Tags{"r/agent", map[string]string{"team": "x"}}))
+	want(t, s.InsertWorkload(w, Tags{}), fault.Conflict)
+	must(t, s.InsertWorkload(workload(beta, "agent"), Tags{}))
+	got, err := s.Workload(ctx, alpha, "agent")
+	must(t, err)
+	same(t, got, w)
+
+	w.ReturnURLs, w.CompleteBySessionURI, w.UpdatedAt = []string{}, true, noon.Add(time.Second)
+	must(t, s.UpdateWorkload(w))
+	got, err = s.Workload(ctx, alpha, "agent")
+	must(t, err)
+	same(t, got, w)
+	other := w
+	other.Incarnation = "another"
+	want(t, s.UpdateWorkload(other), fault.NotFound)
+
+	want(t, s.DeleteWorkload(alpha, "nobody", "r/nobody"), fault.NotFound)
+	must(t, s.DeleteWorkload(alpha, "agent", "r/agent"))
+	_, err = s.Workload(ctx, alpha, "agent")
+	want(t, err, fault.NotFound)
+	tags, err := s.Tags(ctx, alpha, "r/agent")
+	must(t, err)
+	same(t, tags, map[string]string{})
+	_, err = s.Workload(ctx, beta, "agent")
+	must(t, err)
+}
+
+// Pages come in byte order, whole, and of one account only.
+func TestPages(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	names := []string{"B", "a", "-x", "Z", "_y", "b", "a.a", "0"}
+	for _, n := range names {
+		must(t, s.InsertWorkload(workload(alpha, n), Tags{}))
+		must(t, s.InsertWorkload(workload(beta, n+"-beta"), Tags{}))
+		must(t, s.InsertOAuth2Provider(oauth2Provider(alpha, n), "default", Tags{}))
+		must(t, s.InsertAPIKeyProvider(APIKeyProvider{Account: alpha, Name: n, APIKey: []byte{1}, CreatedAt: noon, UpdatedAt: noon}, "default", Tags{}))
+	}
+	slices.Sort(names)
+	for kind, list := range map[string]func(Page) ([]string, bool, error){
+		"workloads": func(p Page) (out []string, more bool, err error) {
+			rows, more, err := s.Workloads(ctx, alpha, p)
+			for _, r := range rows {
+				out = append(out, r.Name)
+			}
+			return out, more, err
+		},
+		"oauth2": func(p Page) (out []string, more bool, err error) {
+			rows, more, err := s.OAuth2Providers(ctx, alpha, p)
+			for _, r := range rows {
+				out = append(out, r.Name)
+			}
+			return out, more, err
+		},
+		"apikey": func(p Page) (out []string, more bool, err error) {
+			rows, more, err := s.APIKeyProviders(ctx, alpha, p)
+			for _, r := range rows {
+				out = append(out, r.Name)
+			}
+			return out, more, err
+		},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			for _, limit := range []int{1, 3, 8, 20} {
+				var all []string
+				for p := (Page{Limit: limit}); ; p.After = all[len(all)-1] {
+					page, more, err := list(p)
+					must(t, err)
+					if len(page) > limit {
+						t.Fatalf("a page of %d, asked for %d", len(page), limit)
+					}
+					all = append(all, page...)
+					if !more {
+						break
+					}
+				}
+				same(t, all, names)
+			}
+		})
+	}
+}
+
+func TestOAuth2Providers(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	_, err := s.TokenVault(ctx, alpha, "default")
+	want(t, err, fault.NotFound)
+	p := oauth2Provider(alpha, "gh")
+	must(t, s.InsertOAuth2Provider(p, "default", Tags{"r/gh", map[string]string{"a": "b"}}))
+	want(t, s.InsertOAuth2Provider(p, "default", Tags{}), fault.Conflict)
+	v, err := s.TokenVault(ctx, alpha, "default")
+	must(t, err)
+	same(t, v, TokenVault{alpha, "default", noon})
+	got, err := s.OAuth2ProviderByCallback(ctx, p.CallbackID)
+	must(t, err)
+	same(t, got, p)
+
+	next := p
+	next.Generation, next.Config, next.ClientSecret, next.UpdatedAt = "g2", "{}", nil, noon.Add(time.Hour)
+	must(t, s.UpdateOAuth2Provider(next))
+	want(t, s.UpdateOAuth2Provider(next), fault.ConcurrentModification) // it still has the old version
+	got, err = s.OAuth2Provider(ctx, alpha, "gh")
+	must(t, err)
+	next.Version = 2
+	same(t, got, next)
+
+	want(t, s.DeleteOAuth2Provider(beta, "gh", "r/gh"), fault.NotFound)
+	must(t, s.DeleteOAuth2Provider(alpha, "gh", "r/gh"))
+	_, err = s.OAuth2Provider(ctx, alpha, "gh")
+	want(t, err, fault.NotFound)
+}
+
+func TestAPIKeyProviders(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	p := APIKeyProvider{Account: alpha, Name: "k", Incarnation: "i", APIKey: []byte{1}, CreatedAt: noon, UpdatedAt: noon}
+	must(t, s.InsertAPIKeyProvider(p, "default", Tags{}))
+	want(t, s.InsertAPIKeyProvider(p, "default", Tags{}), fault.Conflict)
+	p.APIKey, p.UpdatedAt = []byte{2}, noon.Add(time.Hour)
+	must(t, s.UpdateAPIKeyProvider(p))
+	got, err := s.APIKeyProvider(ctx, alpha, "k")
+	must(t, err)
+	same(t, got, p)
+	p.Incarnation = "other"
+	want(t, s.UpdateAPIKeyProvider(p), fault.NotFound)
+	must(t, s.DeleteAPIKeyProvider(alpha, "k", "r/k"))
+	want(t, s.DeleteAPIKeyProvider(alpha, "k", "r/k"), fault.NotFound)
+}
+
+func withParents(t *testing.T, s *Store) (Workload, OAuth2Provider) {
+	t.Helper()
+	w, p := workload(alpha, "agent"), oauth2Provider(alpha, "gh")
+	must(t, s.InsertWorkload(w, Tags{}))
+	must(t, s.InsertOAuth2Provider(p, "default", Tags{}))
+	return w, p
+}
+
+func TestGrants(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	w, p := withParents(t, s)
+	g := grant(w, p, "k1")
+	version, err := s.PutGrant(g)
+	must(t, err)
+	got, err := s.Grant(ctx, alpha, "k1")
+	must(t, err)
+	same(t, got, g)
+	_, err = s.Grant(ctx, beta, "k1")
+	want(t, err, fault.NotFound)
+
+	g.AccessToken, g.RefreshToken, g.IntentAt, g.ExpiresAt, g.State, g.LastError = []byte("new"), nil, noon, time.Time{}, GrantDead, "invalid_grant"
+	g.Version = version
+	version, err = s.UpdateGrant(g)
+	must(t, err)
+	if _, err := s.UpdateGrant(g); !errors.Is(err, fault.ConcurrentModification) { // the old version
+		t.Errorf("a write with an old version: %v", err)
+	}
+	g.Version = version
+	got, err = s.Grant(ctx, alpha, "k1")
+	must(t, err)
+	same(t, got, g)
+
+	version, err = s.PutGrant(grant(w, p, "k1")) // a new consent replaces what was
+	must(t, err)
+	if version != 3 {
+		t.Errorf("version %d", version)
+	}
+}
+
+// A grant is not written for a workload or provider that is gone, was created anew, or changed its generation.
+func TestPutGrantNeedsItsParents(t *testing.T) {
+	s := open(t)
+	w, p := withParents(t, s)
+	for name, spoil := range map[string]func(*Grant){
+		"workload incarnation": func(g *Grant) { g.WorkloadIncarnation = "old" },
+		"workload name":        func(g *Grant) { g.Workload = "other" },
+		"provider incarnation": func(g *Grant) { g.ProviderIncarnation = "old" },
+		"generation":           func(g *Grant) { g.Generation = "g0" },
+		"account":              func(g *Grant) { g.Account = beta },
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := grant(w, p, "k")
+			spoil(&g)
+			_, err := s.PutGrant(g)
+			want(t, err, fault.NotFound)
+			n := session(w, p, "s-"+name)
+			must(t, s.InsertSession(n))
+			n.State = SessionCompleted
+			_, err = s.CompleteSession(n, g)
+			want(t, err, fault.NotFound)
+			if got, err := s.Session(t.Context(), n.ID); err != nil || got.State != SessionPending {
+				t.Errorf("the session moved without its grant: %v %v", got.State, err)
+			}
+		})
+	}
+}
+
+func TestDeletesCascade(t *testing.T) {
+	for _, what := range []string{"workload", "provider"} {
+		t.Run(what, func(t *testing.T) {
+			s, ctx := open(t), t.Context()
+			w, p := withParents(t, s)
+			_, err := s.PutGrant(grant(w, p, "k"))
+			must(t, err)
+			must(t, s.InsertSession(session(w, p, "s")))
+			otherW, otherP := workload(alpha, "other"), oauth2Provider(alpha, "other")
+			must(t, s.InsertWorkload(otherW, Tags{}))
+			must(t, s.InsertOAuth2Provider(otherP, "default", Tags{}))
+			_, err = s.PutGrant(grant(otherW, otherP, "other"))
+			must(t, err)
+			if what == "workload" {
+				must(t, s.DeleteWorkload(alpha, "agent", ""))
+			} else {
+				must(t, s.DeleteOAuth2Provider(alpha, "gh", ""))
+			}
+			_, err = s.Grant(ctx, alpha, "k")
+			want(t, err, fault.NotFound)
+			_, err = s.Session(ctx, "s")
+			want(t, err, fault.NotFound)
+			_, err = s.Grant(ctx, alpha, "other")
+			must(t, err)
+		})
+	}
+}
+
+func TestSessions(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	w, p := withParents(t, s)
+	n := session(w, p, "s1")
+	must(t, s.InsertSession(n))
+	got, err := s.Session(ctx, "s1")
+	must(t, err)
+	same(t, got, n)
+
+	n.State, n.CompletionID, n.Code = SessionAuthorized, "c1", []byte("sealed code")
+	version, err := s.UpdateSession(n)
+	must(t, err)
+	_, err = s.UpdateSession(n) // the second of two callbacks
+	want(t, err, fault.ConcurrentModification)
+	n.Version = version
+	got, err = s.SessionByCompletion(ctx, alpha, "c1")
+	must(t, err)
+	same(t, got, n)
+	_, err = s.SessionByCompletion(ctx, beta, "c1")
+	want(t, err, fault.NotFound)
+
+	n.State, n.Code = SessionCompleted, nil
+	_, err = s.CompleteSession(n, grant(w, p, "k"))
+	must(t, err)
+	_, err = s.CompleteSession(n, grant(w, p, "k"))
+	want(t, err, fault.ConcurrentModification)
+	g, err := s.Grant(ctx, alpha, "k")
+	must(t, err)
+	if g.Version != 1 {
+		t.Errorf("the grant was written %d times", g.Version)
+	}
+}
+
+func TestLeaseHasOneHolder(t *testing.T) {
+	s := open(t)
+	var mu sync.Mutex
+	var held []Lease
+	var wg sync.WaitGroup
+	for range 32 {
+		wg.Go(func() {
+			l, err := s.AcquireLease(alpha, "refresh/k", time.Minute)
+			if err == nil {
+				mu.Lock()
+				held = append(held, l)
+				mu.Unlock()
+			} else if !errors.Is(err, fault.ConcurrentModification) {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if len(held) != 1 {
+		t.Fatalf("%d of 32 hold the lease", len(held))
+	}
+	_, err := s.AcquireLease(beta, "refresh/k", time.Minute)
+	must(t, err)
+	must(t, s.ReleaseLease(Lease{alpha, "refresh/k", held[0].Fence - 1})) // not ours
+	_, err = s.AcquireLease(alpha, "refresh/k", time.Minute)
+	want(t, err, fault.ConcurrentModification)
+	must(t, s.ReleaseLease(held[0]))
+	next, err := s.AcquireLease(alpha, "refresh/k", time.Minute)
+	must(t, err)
+	if next.Fence <= held[0].Fence {
+		t.Errorf("fence %d after %d", next.Fence, held[0].Fence)
+	}
+}
+
+func TestLeaseEndsByTheClockAndPurge(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "credence.db")
+	synctest.Test(t, func(t *testing.T) {
+		s, err := Open(context.Background(), Config{Path: path})
+		must(t, err)
+		defer func() { must(t, s.Close()) }()
+		first, err := s.AcquireLease(alpha, "x", time.Minute)
+		must(t, err)
+		time.Sleep(time.Minute - time.Millisecond)
+		_, err = s.AcquireLease(alpha, "x", time.Minute)
+		want(t, err, fault.ConcurrentModification)
+		time.Sleep(time.Millisecond)
+		second, err := s.AcquireLease(alpha, "x", time.Minute)
+		must(t, err)
+		must(t, s.ReleaseLease(first)) // too late to matter
+		_, err = s.AcquireLease(alpha, "x", time.Minute)
+		want(t, err, fault.ConcurrentModification)
+		time.Sleep(time.Hour)
+		must(t, s.Purge(time.Now()))
+		third, err := s.AcquireLease(alpha, "x", time.Minute)
+		must(t, err)
+		if third.Fence <= second.Fence {
+			t.Errorf("a purge took the fence back: %d after %d", third.Fence, second.Fence)
+		}
+	})
+}
+
+func TestPurgeKeepsWhatMayBeUsed(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	w, p := withParents(t, s)
+	put := func(key string, edit func(*Grant)) {
+		g := grant(w, p, key)
+		edit(&g)
+		_, err := s.PutGrant(g)
+		must(t, err)
+	}
+	put("refreshable", func(*Grant) {})
+	put("forever", func(g *Grant) { g.RefreshToken, g.ExpiresAt = nil, time.Time{} })
+	put("over", func(g *Grant) { g.RefreshToken = nil })
+	must(t, s.InsertSession(session(w, p, "s")))
+	must(t, s.Purge(noon))
+	_, err := s.Session(ctx, "s")
+	must(t, err)
+	must(t, s.Purge(noon.Add(24*time.Hour)))
+	_, err = s.Session(ctx, "s")
+	want(t, err, fault.NotFound)
+	for key, kept := range map[string]bool{"refreshable": true, "forever": true, "over": false} {
+		if _, err := s.Grant(ctx, alpha, key); (err == nil) != kept {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+}
+
+func TestAuditBatches(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	b := []audit.Batch{{Account: alpha, ID: "1", Time: noon, Events: []byte("e\n")}, {Account: beta, ID: "2", Time: noon, Events: []byte("f\n")}}
+	must(t, s.AppendAudit(b))
+	if err := s.AppendAudit([]audit.Batch{{Account: alpha, ID: "3", Time: noon, Events: []byte("x")}, b[1]}); err == nil {
+		t.Error("a batch was written twice")
+	}
+	got, err := s.AuditBatches(ctx, alpha)
+	must(t, err)
+	same(t, got, b[:1])
+}
+
+func TestReady(t *testing.T) {
+	s, err := Open(t.Context(), Config{Path: filepath.Join(t.TempDir(), "credence.db")})
+	must(t, err)
+	must(t, s.Ready(t.Context()))
+	must(t, s.Ready(t.Context()))
+	must(t, s.Close())
+	if err := s.Ready(t.Context()); err == nil {
+		t.Error("a closed store is ready")
+	}
+}

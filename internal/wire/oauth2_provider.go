@@ -1,0 +1,147 @@
+package wire
+
+// CreateOauth2CredentialProviderInput is the request of CreateOauth2CredentialProvider.
+type CreateOauth2CredentialProviderInput struct {
+	Name                      string                     `json:"name" wire:"required,len=1..128,pattern=credentialProviderName"`
+	CredentialProviderVendor  CredentialProviderVendor   `json:"credentialProviderVendor" wire:"required"`
+	Oauth2ProviderConfigInput *Oauth2ProviderConfigInput `json:"oauth2ProviderConfigInput" wire:"required"`
+	Tags                      map[string]string          `json:"tags" wire:"items=0..50,key.len=1..128,key.pattern=tag,value.len=0..256,value.pattern=tag"`
+	Confirm                   *Confirm                   `json:"confirm" header:"X-Credence-Confirm"`        // extension
+	ScopeMatch                *ScopeMatch                `json:"scopeMatch" header:"X-Credence-Scope-Match"` // extension
+}
+
+// CreateOauth2CredentialProviderOutput is the answer of CreateOauth2CredentialProvider. CallbackUrl is what to register at the vendor.
+type CreateOauth2CredentialProviderOutput struct {
+	ClientSecretArn            *Secret                     `json:"clientSecretArn" wire:"required"`
+	ClientSecretJsonKey        *string                     `json:"clientSecretJsonKey,omitzero" wire:"len=1..128"`
+	ClientSecretSource         *SecretSource               `json:"clientSecretSource,omitzero"`
+	Name                       string                      `json:"name" wire:"required,len=1..128,pattern=credentialProviderName"`
+	CredentialProviderArn      string                      `json:"credentialProviderArn" wire:"required,pattern=oauth2CredentialProviderArn"`
+	CallbackUrl                *string                     `json:"callbackUrl,omitzero"`
+	Oauth2ProviderConfigOutput *Oauth2ProviderConfigOutput `json:"oauth2ProviderConfigOutput,omitzero"`
+	Status                     *Status                     `json:"status,omitzero"`
+	Confirm                    *Confirm                    `json:"confirm,omitzero"`    // extension
+	ScopeMatch                 *ScopeMatch                 `json:"scopeMatch,omitzero"` // extension
+}
+
+// GetOauth2CredentialProviderInput is the request of GetOauth2CredentialProvider.
+type GetOauth2CredentialProviderInput struct {
+	Name string `json:"name" wire:"required,len=1..128,pattern=credentialProviderName"`
+}
+
+// GetOauth2CredentialProviderOutput is the answer of GetOauth2CredentialProvider.
+type GetOauth2CredentialProviderOutput struct {
+	ClientSecretArn            *Secret                     `json:"clientSecretArn" wire:"required"`
+	ClientSecretJsonKey        *string                     `json:"clientSecretJsonKey,omitzero" wire:"len=1..128"`
+	ClientSecretSource         *SecretSource               `json:"clientSecretSource,omitzero"`
+	Name                       string                      `json:"name" wire:"required,len=1..128,pattern=credentialProviderName"`
+	CredentialProviderArn      string                      `json:"credentialProviderArn" wire:"required,pattern=oauth2CredentialProviderArn"`
+	CredentialProviderVendor   CredentialProviderVendor    `json:"credentialProviderVendor" wire:"required"`
+	CallbackUrl                *string                     `json:"callbackUrl,omitzero"`
+	Oauth2ProviderConfigOutput *Oauth2ProviderConfigOutput `json:"oauth2ProviderConfigOutput" wire:"required"`
+	CreatedTime                Time                        `json:"createdTime" wire:"required"`
+	LastUpdatedTime            Time                        `json:"lastUpdatedTime" wire:"required"`
+	Status                     *Status                     `json:"status,omitzero"`
+	FailureReason              *string                     `json:"failureReason,omitzero"`
+	Confirm                    *Confirm                    `json:"confirm,omitzero"`    // extension
+	ScopeMatch                 *ScopeMatch                 `json:"scopeMatch,omitzero"` // extension
+}
+
+// ListOauth2CredentialProvidersInput is the request of ListOauth2CredentialProviders. NextToken is that of the answer before.
+type ListOauth2CredentialProvidersInput struct {
+	NextToken  *string `json:"nextToken"`
+	MaxResults *int32  `json:"maxResults" wire:"range=1..20"`
+}
+
+// ListOauth2CredentialProvidersOutput is the answer of ListOauth2CredentialProviders. Without NextToken it is the last page.
+type ListOauth2CredentialProvidersOutput struct {
+	CredentialProviders []Oauth2CredentialProviderItem `json:"credentialProviders" wire:"required"`
+	NextToken           *string                        `json:"nextToken,omitzero"`
+}
+
+// Oauth2CredentialProviderItem is one OAuth2 credential provider in a list.
+type Oauth2CredentialProviderItem struct {
+	Name                     string                   `json:"name" wire:"required,len=1..128,pattern=credentialProviderName"`
+	CredentialProviderVendor CredentialProviderVendor `json:"credentialProviderVendor" wire:"required"`
+	CredentialProviderArn    string                   `json:"credentialProviderArn" wire:"required,pattern=oauth2CredentialProviderArn"`
+	CreatedTime              Time                     `json:"createdTime" wire:"required"`
+	LastUpdatedTime          Time                     `json:"lastUpdatedTime" wire:"required"`
+}
+
+// UpdateOauth2CredentialProviderInput is the request of UpdateOauth2CredentialProvider.
+type UpdateOauth2CredentialProviderInput struct {
+	Name                      string                     `json:"name" wire:"required,len=1..128,pattern=credentialProviderName"`
+	CredentialProviderVendor  CredentialProviderVendor   `json:"credentialProviderVendor" wire:"required"`
+	Oauth2ProviderConfigInput *Oauth2ProviderConfigInput `json:"oauth2ProviderConfigInput" wire:"required"`
+	Confirm                   *Confirm                   `json:"confirm" header:"X-Credence-Confirm"`        // extension
+	ScopeMatch                *ScopeMatch                `json:"scopeMatch" header:"X-Credence-Scope-Match"` // extension
+}
+
+// UpdateOauth2CredentialProviderOutput is the answer of UpdateOauth2CredentialProvider.
+type UpdateOauth2CredentialProviderOutput struct {
+	ClientSecretArn            *Secret                     `json:"clientSecretArn" wire:"required"`
+	ClientSecretJsonKey        *string                     `json:"clientSecretJsonKey,omitzero" wire:"len=1..128"`
+	ClientSecretSource         *SecretSource               `json:"clientSecretSource,omitzero"`
+	Name                       string                      `json:"name" wire:"required,len=1..128,pattern=credentialProviderName"`
+	CredentialProviderVendor   CredentialProviderVendor    `json:"credentialProviderVendor" wire:"required"`
+	CredentialProviderArn      string                      `json:"credentialProviderArn" wire:"required,pattern=oauth2CredentialProviderArn"`
+	CallbackUrl                *string                     `json:"callbackUrl,omitzero"`
+	Oauth2ProviderConfigOutput *Oauth2ProviderConfigOutput `json:"oauth2ProviderConfigOutput" wire:"required"`
+	CreatedTime                Time                        `json:"createdTime" wire:"required"`
+	LastUpdatedTime            Time                        `json:"lastUpdatedTime" wire:"required"`
+	Status                     *Status                     `json:"status,omitzero"`
+	Confirm                    *Confirm                    `json:"confirm,omitzero"`    // extension
+	ScopeMatch                 *ScopeMatch                 `json:"scopeMatch,omitzero"` // extension
+}
+
+// DeleteOauth2CredentialProviderInput is the request of DeleteOauth2CredentialProvider.
+type DeleteOauth2CredentialProviderInput struct {
+	Name string `json:"name" wire:"required,len=1..128,pattern=credentialProviderName"`
+}
+
+// DeleteOauth2CredentialProviderOutput is the answer of DeleteOauth2CredentialProvider.
+type DeleteOauth2CredentialProviderOutput struct{}
+
+// Status is the state of an OAuth2 credential provider.
+type Status string
+
+// The states of an OAuth2 credential provider.
+const (
+	StatusCreating     Status = "CREATING"
+	StatusCreateFailed Status = "CREATE_FAILED"
+	StatusUpdating     Status = "UPDATING"
+	StatusUpdateFailed Status = "UPDATE_FAILED"
+	StatusReady        Status = "READY"
+	StatusDeleting     Status = "DELETING"
+	StatusDeleteFailed Status = "DELETE_FAILED"
+)
+
+// Values are the values of the enum Status.
+func (Status) Values() []string {
+	return texts(StatusCreating, StatusCreateFailed, StatusUpdating, StatusUpdateFailed, StatusReady, StatusDeleting, StatusDeleteFailed)
+}
+
+// Confirm says when the consent page names agent, account, provider, scopes and return host before it sends the user to the vendor.
+type Confirm string
+
+// The values of Confirm.
+const (
+	ConfirmNever  Confirm = "never"
+	ConfirmFirst  Confirm = "first" // at the user's first authorization for this workload and provider
+	ConfirmAlways Confirm = "always"
+)
+
+// Values are the values of the extension enum Confirm.
+func (Confirm) Values() []string { return texts(ConfirmNever, ConfirmFirst, ConfirmAlways) }
+
+// ScopeMatch says which requests a stored grant satisfies.
+type ScopeMatch string
+
+// The values of ScopeMatch.
+const (
+	ScopeMatchSubset ScopeMatch = "subset" // those for any of its scopes
+	ScopeMatchExact  ScopeMatch = "exact"  // those for all of its scopes
+)
+
+// Values are the values of the extension enum ScopeMatch.
+func (ScopeMatch) Values() []string { return texts(ScopeMatchSubset, ScopeMatchExact) }

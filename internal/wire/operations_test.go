@@ -1,0 +1,78 @@
+package wire
+
+import (
+	"reflect"
+	"slices"
+)
+
+// An operation under test: a zero input and output structure.
+type operation struct {
+	name    string
+	in, out any
+}
+
+// operations are all operations of which this package has shapes, less the extensions.
+var operations = []operation{
+	{"CreateWorkloadIdentity", CreateWorkloadIdentityInput{}, CreateWorkloadIdentityOutput{}},
+	{"GetWorkloadIdentity", GetWorkloadIdentityInput{}, GetWorkloadIdentityOutput{}},
+	{"ListWorkloadIdentities", ListWorkloadIdentitiesInput{}, ListWorkloadIdentitiesOutput{}},
+	{"UpdateWorkloadIdentity", UpdateWorkloadIdentityInput{}, UpdateWorkloadIdentityOutput{}},
+	{"DeleteWorkloadIdentity", DeleteWorkloadIdentityInput{}, DeleteWorkloadIdentityOutput{}},
+	{"CreateOauth2CredentialProvider", CreateOauth2CredentialProviderInput{}, CreateOauth2CredentialProviderOutput{}},
+	{"GetOauth2CredentialProvider", GetOauth2CredentialProviderInput{}, GetOauth2CredentialProviderOutput{}},
+	{"ListOauth2CredentialProviders", ListOauth2CredentialProvidersInput{}, ListOauth2CredentialProvidersOutput{}},
+	{"UpdateOauth2CredentialProvider", UpdateOauth2CredentialProviderInput{}, UpdateOauth2CredentialProviderOutput{}},
+	{"DeleteOauth2CredentialProvider", DeleteOauth2CredentialProviderInput{}, DeleteOauth2CredentialProviderOutput{}},
+	{"CreateApiKeyCredentialProvider", CreateApiKeyCredentialProviderInput{}, CreateApiKeyCredentialProviderOutput{}},
+	{"GetApiKeyCredentialProvider", GetApiKeyCredentialProviderInput{}, GetApiKeyCredentialProviderOutput{}},
+	{"ListApiKeyCredentialProviders", ListApiKeyCredentialProvidersInput{}, ListApiKeyCredentialProvidersOutput{}},
+	{"UpdateApiKeyCredentialProvider", UpdateApiKeyCredentialProviderInput{}, UpdateApiKeyCredentialProviderOutput{}},
+	{"DeleteApiKeyCredentialProvider", DeleteApiKeyCredentialProviderInput{}, DeleteApiKeyCredentialProviderOutput{}},
+	{"GetTokenVault", GetTokenVaultInput{}, GetTokenVaultOutput{}},
+	{"GetWorkloadAccessToken", GetWorkloadAccessTokenInput{}, GetWorkloadAccessTokenOutput{}},
+	{"GetWorkloadAccessTokenForJWT", GetWorkloadAccessTokenForJWTInput{}, GetWorkloadAccessTokenForJWTOutput{}},
+	{"GetWorkloadAccessTokenForUserId", GetWorkloadAccessTokenForUserIdInput{}, GetWorkloadAccessTokenForUserIdOutput{}},
+	{"GetResourceOauth2Token", GetResourceOauth2TokenInput{}, GetResourceOauth2TokenOutput{}},
+	{"GetResourceApiKey", GetResourceApiKeyInput{}, GetResourceApiKeyOutput{}},
+	{"CompleteResourceTokenAuth", CompleteResourceTokenAuthInput{}, CompleteResourceTokenAuthOutput{}},
+}
+
+// extensionOperations are ours alone.
+var extensionOperations = []operation{
+	{"PutTrustedIssuer", PutTrustedIssuerInput{}, PutTrustedIssuerOutput{}},
+	{"ListTrustedIssuers", ListTrustedIssuersInput{}, ListTrustedIssuersOutput{}},
+	{"DeleteTrustedIssuer", DeleteTrustedIssuerInput{}, DeleteTrustedIssuerOutput{}},
+}
+
+// extensionMembers are the only members that the API of AgentCore Identity lacks, by Go type.
+var extensionMembers = map[string][]string{
+	"CreateWorkloadIdentityInput":          {"completeBySessionUri"},
+	"CreateWorkloadIdentityOutput":         {"completeBySessionUri"},
+	"GetWorkloadIdentityOutput":            {"completeBySessionUri"},
+	"UpdateWorkloadIdentityInput":          {"completeBySessionUri"},
+	"UpdateWorkloadIdentityOutput":         {"completeBySessionUri"},
+	"CreateOauth2CredentialProviderInput":  {"confirm", "scopeMatch"},
+	"CreateOauth2CredentialProviderOutput": {"confirm", "scopeMatch"},
+	"GetOauth2CredentialProviderOutput":    {"confirm", "scopeMatch"},
+	"UpdateOauth2CredentialProviderInput":  {"confirm", "scopeMatch"},
+	"UpdateOauth2CredentialProviderOutput": {"confirm", "scopeMatch"},
+	"GetResourceOauth2TokenOutput":         {"accessTokenExpiresAt", "grantedScopes", "tokenType"},
+}
+
+func allOperations() []operation { return slices.Concat(operations, extensionOperations) }
+
+func newOf(zero any) any { return reflect.New(reflect.TypeOf(zero)).Interface() }
+
+// membersOfModel are the members of a type by name, less its extension members.
+func membersOfModel(t reflect.Type) map[string]*member {
+	members := map[string]*member{}
+	for name, m := range planOf(t).byName {
+		if !slices.Contains(extensionMembers[t.Name()], name) {
+			members[name] = m
+		}
+	}
+	return members
+}
+
+// elementType is the type of the structure that a member is, or that it is a list of.
+func elementType(t reflect.Type, m *member) reflect.Type { return t.Field(m.index).Type.Elem() }

@@ -1,0 +1,66 @@
+package wire
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestPatterns(t *testing.T) {
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(examples)), slices.Sorted(maps.Keys(patterns))); diff != "" {
+		t.Fatalf("each pattern needs its examples:\n%s", diff)
+	}
+	for name, p := range patterns {
+		e := examples[name]
+		if !p.matches(e.match) {
+			t.Errorf("%s does not match %q", name, e.match)
+		}
+		if p.matches(e.mismatch) {
+			t.Errorf("%s matches %q", name, e.mismatch)
+		}
+		// A match is of the whole value.
+		for _, around := range []string{e.match + "\n", " \n" + e.match, e.match + "\x00"} {
+			if want := regexpOf(p).MatchString(around); p.matches(around) != want {
+				t.Errorf("%s matches %q: %t", name, around, !want)
+			}
+		}
+	}
+}
+
+// An automaton has one symbol for all characters beyond ASCII: right as long as no pattern tells them apart.
+func TestNoPatternTellsCharactersBeyondASCIIApart(t *testing.T) {
+	for name, p := range patterns {
+		if strings.ContainsFunc(p.source, func(r rune) bool { return r >= utf8.RuneSelf }) || strings.Contains(p.source, `\p`) || strings.Contains(p.source, `(?`) {
+			t.Errorf("%s does", name)
+		}
+	}
+}
+
+// Package regexp is the judge of what a pattern matches.
+func FuzzPatterns(f *testing.F) {
+	judges := map[string]*regexp.Regexp{}
+	for name, p := range patterns {
+		judges[name] = regexpOf(p)
+		e := examples[name]
+		for _, s := range []string{
+			"", e.match, e.mismatch, e.match + e.match, e.match + "é", "\xff" + e.match, strings.ToUpper(e.match), e.match[1:], e.match + string(unicode.MaxRune),
+		} {
+			f.Add(s)
+		}
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		for name, p := range patterns {
+			if got, want := p.matches(s), judges[name].MatchString(s); got != want {
+				t.Errorf("%s matches %q: %t, package regexp says %t", name, s, got, want)
+			}
+		}
+	})
+}
+
+func regexpOf(p *pattern) *regexp.Regexp { return regexp.MustCompile(`\A(?:` + p.source + `)\z`) }

@@ -1,0 +1,31 @@
+package wire
+
+// GetTokenVaultInput is the request of GetTokenVault. Without an id it asks for the vault named default.
+type GetTokenVaultInput struct {
+	TokenVaultId *string `json:"tokenVaultId" wire:"len=1..64,pattern=tokenVaultId"`
+}
+
+// GetTokenVaultOutput is the answer of GetTokenVault.
+type GetTokenVaultOutput struct {
+	TokenVaultId     string            `json:"tokenVaultId" wire:"required,len=1..64,pattern=tokenVaultId"`
+	KmsConfiguration *KmsConfiguration `json:"kmsConfiguration" wire:"required"`
+	LastModifiedDate Time              `json:"lastModifiedDate" wire:"required"`
+}
+
+// KmsConfiguration says which key seals a token vault.
+type KmsConfiguration struct {
+	KeyType   KeyType `json:"keyType" wire:"required"`
+	KmsKeyArn *string `json:"kmsKeyArn,omitzero" wire:"len=1..2048,pattern=kmsKeyArn"`
+}
+
+// KeyType says whose the key of a token vault is.
+type KeyType string
+
+// The key types.
+const (
+	KeyCustomerManaged KeyType = "CustomerManagedKey" // a key that was registered with the server by its ARN
+	KeyServiceManaged  KeyType = "ServiceManagedKey"  // the server's own
+)
+
+// Values are the values of the enum KeyType.
+func (KeyType) Values() []string { return texts(KeyCustomerManaged, KeyServiceManaged) }
