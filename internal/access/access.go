@@ -1,0 +1,72 @@
+// Package access decides and records: one call at the start of every plane method.
+//
+// It protects every operation from being forgotten: nothing is looked up, minted or called before the caller's policies allowed it and the audit
+// log holds the decision durably. A decision that cannot be recorded is a refusal.
+package access
+
+import (
+	"credence/internal/audit"
+	"credence/internal/fault"
+	"credence/internal/iam"
+	"credence/internal/telemetry"
+)
+
+// Recorder makes an audit event durable before it returns; *audit.Log is one.
+type Recorder interface {
+	Record(audit.Event) error
+}
+
+// Gate is where every operation begins.
+type Gate struct {
+	log     Recorder
+	metrics *telemetry.Metrics
+}
+
+// New makes a gate.
+func New(log Recorder, metrics *telemetry.Metrics) *Gate { return &Gate{log, metrics} }
+
+// Request is what somebody wants to do.
+type Request struct {
+	Action    string   // service:Operation
+	Resources []string // ARNs; all must be allowed
+	Workload  string   // name, where a workload identity takes part
+	User      string   // readable form, where one acts for a user
+}
+
+// Allow decides r for c and records the decision. It answers nil, an AccessDenied fault, or an Internal fault when nothing could be recorded.
+func (g *Gate) Allow(c iam.Caller, r Request) error {
+	d := iam.Evaluate(c.Policies, r.Action, r.Resources...)
+	if d.Allowed {
+		return g.record(c, r, audit.Allowed, "")
+	}
+	reason := "no policy allows " + d.Resource
+	if d.ExplicitDeny {
+		reason = "a policy denies " + d.Resource
+	}
+	if err := g.record(c, r, audit.Denied, reason); err != nil {
+		return err
+	}
+	return fault.New(fault.AccessDenied, "%s", d.Explain(c, r.Action))
+}
+
+// Refuse records that a handle in the request was not the caller's or did not open, and returns cause.
+func (g *Gate) Refuse(c iam.Caller, r Request, cause error) error {
+	if err := g.record(c, r, audit.Refused, string(fault.KindOf(cause))); err != nil {
+		return err
+	}
+	return cause
+}
+
+func (g *Gate) record(c iam.Caller, r Request, o audit.Outcome, reason string) error {
+	e := audit.Event{Account: c.Account, Caller: c.ARN, AccessKey: c.AccessKeyID, RequestID: c.RequestID, Action: r.Action, Resources: r.Resources,
+		Workload: r.Workload, User: r.User, Outcome: o, Reason: reason}
+	if c.SourceIP.IsValid() {
+		e.SourceIP = c.SourceIP.String()
+	}
+	if err := g.log.Record(e); err != nil {
+		g.metrics.Audit.WithLabelValues("failed").Inc()
+		return fault.Wrap(fault.Internal, err, "the request cannot be recorded in the audit log, so it is refused")
+	}
+	g.metrics.Audit.WithLabelValues(string(o)).Inc()
+	return nil
+}

@@ -1,0 +1,76 @@
+// Package provider knows credential providers: what is stored of one, the vendors that are presets, and how both become the endpoints of a flow.
+//
+// It protects users from their tokens going to the wrong vendor: every preset's endpoints are written here, a discovery document counts only
+// when it names the issuer it was asked for, and a change of issuer, endpoint host or client id starts a new generation.
+package provider
+
+import (
+	"cmp"
+	"net/url"
+	"strings"
+
+	"credence/internal/oauth"
+	"credence/internal/wire"
+)
+
+// Config is what is stored of an OAuth2 credential provider, but for its secret.
+type Config struct {
+	Vendor       wire.CredentialProviderVendor `json:"vendor"`
+	ClientID     string                        `json:"clientId,omitempty"`
+	DiscoveryURL string                        `json:"discoveryUrl,omitempty"` // CustomOauth2: this or Metadata
+	Metadata     *Metadata                     `json:"metadata,omitempty"`
+	// AuthMethod as the API said it; "" means the default.
+	AuthMethod wire.ClientAuthenticationMethod `json:"clientAuthenticationMethod,omitempty"`
+	Confirm    wire.Confirm                    `json:"confirm,omitempty"`
+	ScopeMatch wire.ScopeMatch                 `json:"scopeMatch,omitempty"`
+}
+
+// Metadata are explicit endpoints (API shape Oauth2AuthorizationServerMetadata).
+type Metadata struct {
+	Issuer                   string   `json:"issuer"`
+	AuthorizationEndpoint    string   `json:"authorizationEndpoint"`
+	TokenEndpoint            string   `json:"tokenEndpoint"`
+	ResponseTypes            []string `json:"responseTypes,omitempty"`
+	TokenEndpointAuthMethods []string `json:"tokenEndpointAuthMethods,omitempty"`
+}
+
+// SameGeneration reports whether secrets, codes and tokens made under c may be used under next: nothing changed of the issuer, of an
+// endpoint's scheme, host or port, and of the client id. A discovery URL stands for its issuer.
+func (c Config) SameGeneration(next Config) bool {
+	if c.Vendor != next.Vendor || c.ClientID != next.ClientID || c.DiscoveryURL != next.DiscoveryURL || (c.Metadata == nil) != (next.Metadata == nil) {
+		return false
+	}
+	if c.Metadata == nil {
+		return true
+	}
+	a, b := *c.Metadata, *next.Metadata
+	return a.Issuer == b.Issuer && origin(a.AuthorizationEndpoint) == origin(b.AuthorizationEndpoint) && origin(a.TokenEndpoint) == origin(b.TokenEndpoint)
+}
+
+func origin(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return raw
+	}
+	port := cmp.Or(u.Port(), map[string]string{"https": "443", "http": "80"}[u.Scheme])
+	return u.Scheme + "://" + strings.ToLower(u.Hostname()) + ":" + port
+}
+
+// method is how the client authenticates: what the API said, else what explicit metadata lists first, else otherwise.
+func (c Config) method(otherwise oauth.AuthMethod) oauth.AuthMethod {
+	switch c.AuthMethod {
+	case wire.MethodClientSecretBasic:
+		return oauth.ClientSecretBasic
+	case wire.MethodClientSecretPost:
+		return oauth.ClientSecretPost
+	}
+	if c.Metadata != nil && len(c.Metadata.TokenEndpointAuthMethods) > 0 {
+		return oauth.AuthMethod(c.Metadata.TokenEndpointAuthMethods[0])
+	}
+	return otherwise
+}
+
+// CallbackURL is the redirect URI of a provider, to be registered at its vendor.
+func CallbackURL(publicURL, callbackID string) string {
+	return publicURL + "/identities/oauth2/callback/" + callbackID
+}

@@ -1,0 +1,66 @@
+package vault
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/tink-crypto/tink-go/v2/aead"
+	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
+	"github.com/tink-crypto/tink-go/v2/keyset"
+	"github.com/tink-crypto/tink-go/v2/tink"
+)
+
+// KEK is the key-encryption key: it seals the keysets of accounts and nothing else.
+type KEK struct{ aead tink.AEAD }
+
+// OpenKEK opens the key that uri names: file:PATH of a master key file. Errors name the file and say what to do.
+func OpenKEK(uri string) (*KEK, error) {
+	path, ok := strings.CutPrefix(uri, "file:")
+	if !ok || path == "" {
+		scheme, _, _ := strings.Cut(uri, ":")
+		return nil, fmt.Errorf("the key-encryption key %q is not of a known kind: use file:PATH of a master key file", scheme+":…")
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("master key: %w", err)
+	}
+	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(text)))
+	if err != nil {
+		return nil, fmt.Errorf("master key %s is not a key file (a Tink keyset in JSON); restore it from a backup", path) // the cause could quote the file
+	}
+	primitive, err := aead.New(handle)
+	if err != nil {
+		return nil, fmt.Errorf("master key %s holds no AEAD key; restore it from a backup", path)
+	}
+	return &KEK{primitive}, nil
+}
+
+// NewMasterKey makes the content of a new master key file.
+func NewMasterKey() ([]byte, error) {
+	handle, err := keyset.NewHandle(aead.XAES256GCM192BitNonceKeyTemplate())
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	err = insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&out))
+	return append(out.Bytes(), '\n'), err
+}
+
+// errWrongKEK: the database was made with another key.
+var errWrongKEK = errors.New("the key-encryption key does not open this database: it was made with another one; give that one (its file, or the backup that holds it)")
+
+// The key-check value proves at start that KEK and database belong together.
+const keyCheck = "key_check"
+
+var keyCheckText = []byte("credence")
+
+func (k *KEK) check(sealed []byte) error {
+	text, err := k.aead.Decrypt(sealed, []byte(keyCheck))
+	if err != nil || !bytes.Equal(text, keyCheckText) {
+		return errWrongKEK
+	}
+	return nil
+}

@@ -1,0 +1,103 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/maypok86/otter/v2"
+
+	"credence/internal/fault"
+	"credence/internal/iam"
+	"credence/internal/store"
+	"credence/internal/telemetry"
+)
+
+// Vault seals what goes into rows and opens what comes out of them.
+type Vault struct {
+	store  *store.Store
+	kek    *KEK
+	opened sync.Map // account → *keys
+
+	callers   *cache[*caller]
+	workloads *cache[store.Workload]
+	providers *cache[*OAuth2Provider]
+	apiKeys   *cache[store.APIKeyProvider]
+	grants    *cache[store.Grant]
+}
+
+// Config is what a vault is made of.
+type Config struct {
+	Store   *store.Store
+	KEK     *KEK
+	Metrics *telemetry.Metrics
+}
+
+// Sizes of the caches: entries of a few hundred bytes each, but for grants, which count their sealed bytes.
+const (
+	cacheEntries = 20_000
+	grantBytes   = 64 << 20
+)
+
+// New makes a vault over a store. It proves that the KEK belongs to the database; a new database takes it as its own.
+func New(ctx context.Context, cfg Config) (*Vault, error) {
+	v := &Vault{
+		store: cfg.Store, kek: cfg.KEK,
+		callers:   newCache[*caller](cfg.Metrics, "callers", cacheEntries, nil),
+		workloads: newCache[store.Workload](cfg.Metrics, "workloads", cacheEntries, nil),
+		providers: newCache[*OAuth2Provider](cfg.Metrics, "oauth2_providers", cacheEntries, nil),
+		apiKeys:   newCache[store.APIKeyProvider](cfg.Metrics, "apikey_providers", cacheEntries, nil),
+		grants: newCache(cfg.Metrics, "grants", grantBytes, func(g store.Grant) uint32 {
+			return uint32(1024 + len(g.AccessToken) + len(g.RefreshToken) + len(g.UserName))
+		}),
+	}
+	sealed, err := cfg.Store.Meta(ctx, keyCheck)
+	switch {
+	case errors.Is(err, fault.NotFound):
+		if sealed, err = cfg.KEK.aead.Encrypt(keyCheckText, []byte(keyCheck)); err != nil {
+			return nil, fmt.Errorf("the key-encryption key does not seal: %w", err)
+		}
+		if err := cfg.Store.InsertMeta(keyCheck, sealed); err != nil {
+			return nil, err
+		}
+	case err != nil:
+		return nil, err
+	default:
+		if err := cfg.KEK.check(sealed); err != nil {
+			return nil, err
+		}
+	}
+	return v, nil
+}
+
+// cache keeps rows, sealed as they are, until a write of ours makes them old. A write during a load discards what was loaded.
+type cache[T any] struct {
+	rows      *otter.Cache[string, T]
+	hit, miss interface{ Inc() }
+}
+
+func newCache[T any](m *telemetry.Metrics, name string, size int, weight func(T) uint32) *cache[T] {
+	opts := &otter.Options[string, T]{MaximumSize: size}
+	if weight != nil {
+		opts = &otter.Options[string, T]{MaximumWeight: uint64(size), Weigher: func(_ string, v T) uint32 { return weight(v) }}
+	}
+	return &cache[T]{otter.Must(opts), m.Cache.WithLabelValues(name, "hit"), m.Cache.WithLabelValues(name, "miss")}
+}
+
+func (c *cache[T]) get(ctx context.Context, key string, load func(context.Context) (T, error)) (T, error) {
+	if v, ok := c.rows.GetIfPresent(key); ok {
+		c.hit.Inc()
+		return v, nil
+	}
+	c.miss.Inc()
+	return c.rows.Get(ctx, key, otter.LoaderFunc[string, T](func(ctx context.Context, _ string) (T, error) { return load(ctx) }))
+}
+
+func (c *cache[T]) forget(key string) { c.rows.Invalidate(key) }
+
+// key joins an account, which has a fixed length, and a name.
+func key(account, name string) string { return account + name }
+
+// vaultID is the id of the one token vault of an account.
+const vaultID = iam.DefaultVault
