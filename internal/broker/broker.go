@@ -1,0 +1,175 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"credence/internal/access"
+	"credence/internal/fault"
+	"credence/internal/iam"
+	"credence/internal/oauth"
+	"credence/internal/provider"
+	"credence/internal/secret"
+	"credence/internal/store"
+	"credence/internal/telemetry"
+	"credence/internal/vault"
+	"credence/internal/wire"
+	"credence/internal/workload"
+)
+
+// Config is what a broker is made of.
+type Config struct {
+	Vault     *vault.Vault
+	Writes    Writes // the vault, or what wraps it
+	Leases    Leases
+	Gate      *access.Gate
+	Resolver  *provider.Resolver
+	OAuth     *oauth.Client
+	Users     *workload.Verifier
+	ARNs      iam.ARNs
+	PublicURL string // without a slash at the end
+	Dev       bool   // sessions may be completed by sessionUri
+	Metrics   *telemetry.Metrics
+	Log       *slog.Logger
+}
+
+// Writes are those that follow an outside effect: once a vendor has answered, losing one of them would lose a grant.
+// Each is a compare-and-swap, all or nothing, durable when it returns nil; after an error the write may or may not have happened.
+type Writes interface {
+	PutGrant(store.Grant) (version int64, err error)
+	UpdateGrant(store.Grant) (version int64, err error)
+	UpdateSession(store.Session) (version int64, err error)
+	CompleteSession(store.Session, store.Grant) (version int64, err error)
+}
+
+// Leases keep two processes from doing the same thing. AcquireLease answers fault.ConcurrentModification while somebody holds it.
+type Leases interface {
+	AcquireLease(account, name string, d time.Duration) (store.Lease, error)
+	ReleaseLease(store.Lease) error
+}
+
+// Broker is the plane of tokens.
+type Broker struct {
+	Config
+	flights singleflight.Group // by kind of call, account and key
+	flying  sync.WaitGroup
+}
+
+// New makes a broker.
+func New(cfg Config) *Broker { return &Broker{Config: cfg} }
+
+const (
+	// vendorTimeout bounds one call to a token endpoint; egress has a shorter one of its own.
+	vendorTimeout = 20 * time.Second
+	// leaseTime is longer than anything that is done under a lease.
+	leaseTime = 60 * time.Second
+)
+
+// agent is who a workload access token stands for, after its workload identity was found to be the same one.
+type agent struct {
+	account string
+	token   workload.Token
+	row     store.Workload
+}
+
+// open opens the workload access token of a request. One that is foreign, expired, or of a deleted workload is an Unauthorized fault.
+func (b *Broker) open(ctx context.Context, c iam.Caller, wat secret.String) (agent, error) {
+	t, err := workload.Open(ctx, b.Vault, c.Account, wat)
+	if err != nil {
+		return agent{}, err
+	}
+	row, err := b.Vault.Workload(ctx, c.Account, t.Workload)
+	if err != nil && !errors.Is(err, fault.NotFound) {
+		return agent{}, err
+	}
+	if err != nil || row.Incarnation != t.Incarnation {
+		return agent{}, fault.New(fault.Unauthorized, "The workload identity of this workload access token was deleted: get a new token for one that exists")
+	}
+	return agent{c.Account, t, row}, nil
+}
+
+// agentResources are what every use of a workload access token touches, beside the provider.
+func (b *Broker) agentResources(account, workloadName string) []string {
+	return []string{b.ARNs.Vault(account, iam.DefaultVault), b.ARNs.Workload(account, workloadName), b.ARNs.Directory(account)}
+}
+
+// vendorCall is one call to a token endpoint, with its own deadline and metric.
+func (b *Broker) vendorCall(ctx context.Context, v provider.Vendor, grantType string, call func(context.Context) (oauth.Token, error)) (oauth.Token, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), vendorTimeout)
+	defer cancel()
+	start := time.Now()
+	t, err := call(ctx)
+	outcome := "ok"
+	if e, ok := errors.AsType[*oauth.Error](err); ok {
+		outcome = string(e.Outcome)
+	} else if err != nil {
+		outcome = "error"
+	}
+	b.Metrics.ObserveVendor(string(v.Name), grantType, outcome, start)
+	return t, err
+}
+
+// endpoint is the token endpoint of a provider with its client authentication.
+func (b *Broker) endpoint(ctx context.Context, p *vault.OAuth2Provider, v provider.Vendor) (oauth.Endpoint, error) {
+	clientSecret, err := b.Vault.ClientSecret(ctx, p)
+	if err != nil {
+		return oauth.Endpoint{}, err
+	}
+	return oauth.Endpoint{
+		URL:                    v.TokenEndpoint,
+		Auth:                   oauth.ClientAuth{Method: v.AuthMethod, ID: p.Config.ClientID, Secret: clientSecret},
+		ResponseScopeSeparator: v.ResponseScopeSeparator,
+	}, nil
+}
+
+// vendor finds the vendor of a provider; one that cannot be reached for discovery is to be tried again later.
+func (b *Broker) vendor(ctx context.Context, p *vault.OAuth2Provider) (provider.Vendor, error) {
+	v, err := b.Resolver.Vendor(ctx, p.Config)
+	if err != nil {
+		return v, &fault.Fault{Kind: fault.Throttled, Msg: "The discovery document of provider " + p.Row.Name + " cannot be used: " + err.Error(), RetryAfter: 5 * time.Second, Err: err}
+	}
+	return v, nil
+}
+
+// vendorFault is what the caller of an operation sees of a vendor's answer. Only what a retry may mend is a ThrottlingException.
+func vendorFault(p *vault.OAuth2Provider, err error) error {
+	e, ok := errors.AsType[*oauth.Error](err)
+	if !ok {
+		return err
+	}
+	switch e.Outcome {
+	case oauth.Refused:
+		return &fault.Fault{Kind: fault.Validation, Reason: fault.FieldValidationFailed, Msg: "The vendor of provider " + p.Row.Name + " refused: " + e.Error(), Err: err,
+			Fields: []fault.Field{{Name: "resourceCredentialProviderName", Message: e.Error()}}}
+	default:
+		return &fault.Fault{Kind: fault.Throttled, Msg: "The vendor of provider " + p.Row.Name + " does not answer as it should: " + e.Error() + "; try again later", RetryAfter: max(e.RetryAfter, time.Second), Err: err}
+	}
+}
+
+// oauth2Provider finds the provider that a request names, or answers the API's 404.
+func (b *Broker) oauth2Provider(ctx context.Context, account, name string) (*vault.OAuth2Provider, error) {
+	p, err := b.Vault.OAuth2Provider(ctx, account, name)
+	if errors.Is(err, fault.NotFound) {
+		return nil, fault.New(fault.NotFound, "Resource not found: %s", b.ARNs.OAuth2Provider(account, name))
+	}
+	return p, err
+}
+
+// answer is a served grant as the API says it.
+func (b *Broker) answer(ctx context.Context, g store.Grant) (*wire.GetResourceOauth2TokenOutput, error) {
+	token, err := b.Vault.AccessToken(ctx, g)
+	if err != nil {
+		return nil, err
+	}
+	out := &wire.GetResourceOauth2TokenOutput{GrantedScopes: g.GrantedScopes, TokenType: g.TokenType}
+	if !g.ExpiresAt.IsZero() {
+		out.AccessTokenExpiresAt = &wire.Time{Time: g.ExpiresAt}
+	}
+	out.AccessToken = token.Reveal()
+	return out, nil
+}

@@ -1,0 +1,161 @@
+package broker
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"maps"
+	"slices"
+	"time"
+
+	"credence/internal/oauth"
+	"credence/internal/provider"
+	"credence/internal/store"
+	"credence/internal/vault"
+	"credence/internal/wire"
+)
+
+// identity is everything that two requests must share to share a grant.
+type identity struct {
+	account     string
+	generation  string // of the provider
+	incarnation string // of the workload
+	userKey     string // "" for M2M
+	flow        wire.Oauth2Flow
+	resources   []string
+	audiences   []string
+	parameters  map[string]string // those that affect the token
+	scopes      []string          // M2M: the exact set; USER_FEDERATION: none, a grant serves any part of what was asked
+}
+
+// key is the one name of a grant: of its row, cache entry, single flight and lease. Hex SHA-256 over a version and length-prefixed
+// fields; lists are sets.
+func (i identity) key() string {
+	b := make([]byte, 0, 512)
+	field := func(s string) {
+		b = binary.BigEndian.AppendUint32(b, uint32(len(s)))
+		b = append(b, s...)
+	}
+	set := func(l []string) {
+		l = slices.Compact(slices.Sorted(slices.Values(l)))
+		b = binary.BigEndian.AppendUint32(b, uint32(len(l)))
+		for _, s := range l {
+			field(s)
+		}
+	}
+	field("credence grant v1")
+	field(i.account)
+	field(i.generation)
+	field(i.incarnation)
+	field(i.userKey)
+	field(string(i.flow))
+	set(i.resources)
+	set(i.audiences)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(i.parameters)))
+	for _, name := range slices.Sorted(maps.Keys(i.parameters)) {
+		field(name)
+		field(i.parameters[name])
+	}
+	set(i.scopes)
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// identify makes the identity of a request. Parameters that the standard protects are not sent, so they are no part of it; those that
+// only steer a consent do not change the token.
+func identify(a agent, p *vault.OAuth2Provider, in *wire.GetResourceOauth2TokenInput, v provider.Vendor) identity {
+	i := identity{
+		account: a.account, generation: p.Row.Generation, incarnation: a.row.Incarnation,
+		flow: in.Oauth2Flow, resources: in.Resources, audiences: in.Audiences,
+	}
+	userFederation := in.Oauth2Flow == wire.FlowUserFederation
+	if userFederation {
+		i.userKey = a.token.User.Key()
+	} else {
+		i.scopes = canonical(v, in.Scopes)
+	}
+	for name, value := range in.CustomParameters {
+		if oauth.IsProtected(name) || userFederation && v.FrontChannel(name) {
+			continue
+		}
+		if i.parameters == nil {
+			i.parameters = map[string]string{}
+		}
+		i.parameters[name] = value.Reveal()
+	}
+	return i
+}
+
+func canonical(v provider.Vendor, scopes []string) []string {
+	out := make([]string, len(scopes))
+	for i, s := range scopes {
+		out[i] = v.CanonicalScope(s)
+	}
+	return out
+}
+
+// serves reports whether a grant covers the scopes of a request: all were asked for at the consent or are granted. With scopeMatch exact,
+// only what the vendor granted counts, and it must be the same set.
+func serves(g store.Grant, p *vault.OAuth2Provider, v provider.Vendor, scopes []string) bool {
+	if g.State != store.GrantActive {
+		return false
+	}
+	if p.Config.ScopeMatch == wire.ScopeMatchExact {
+		set := func(l []string) []string { return slices.Compact(slices.Sorted(slices.Values(canonical(v, l)))) }
+		return slices.Equal(set(scopes), set(g.GrantedScopes))
+	}
+	for _, s := range scopes {
+		c := v.CanonicalScope(s)
+		is := func(have string) bool { return v.CanonicalScope(have) == c }
+		if !slices.ContainsFunc(g.AskedScopes, is) && !slices.ContainsFunc(g.GrantedScopes, is) {
+			return false
+		}
+	}
+	return true
+}
+
+// margin is how long before its end a token is renewed: a tenth of its life, at most a minute.
+func margin(g store.Grant) time.Duration { return min(time.Minute, g.ExpiresAt.Sub(g.ObtainedAt)/10) }
+
+// fresh reports whether a grant's access token needs no renewal yet. One whose end the vendor did not say is always fresh.
+func fresh(g store.Grant) bool {
+	return g.ExpiresAt.IsZero() || time.Now().Before(g.ExpiresAt.Add(-margin(g)))
+}
+
+// valid reports whether a grant's access token has not ended.
+func valid(g store.Grant) bool { return g.ExpiresAt.IsZero() || time.Now().Before(g.ExpiresAt) }
+
+// fill puts a vendor's answer into a grant: tokens sealed, scopes and times. A refresh token that the answer leaves out stays the old one.
+func (b *Broker) fill(ctx context.Context, g *store.Grant, t oauth.Token, defaultLifetime time.Duration) error {
+	oldRefresh := g.RefreshToken
+	if err := b.Vault.SealTokens(ctx, g, t.AccessToken, t.RefreshToken); err != nil {
+		return err
+	}
+	if g.RefreshToken == nil {
+		g.RefreshToken = oldRefresh
+	}
+	g.TokenType, g.State, g.LastError, g.IntentAt = t.TokenType, store.GrantActive, "", time.Time{}
+	switch {
+	case t.Scopes != nil:
+		g.GrantedScopes = t.Scopes
+	case g.GrantedScopes == nil: // RFC 6749 section 5.1: not said means as asked
+		g.GrantedScopes = g.AskedScopes
+	}
+	g.ObtainedAt, g.ExpiresAt = time.Now(), time.Time{}
+	if lifetime := max(t.ExpiresIn, 0); lifetime > 0 {
+		g.ExpiresAt = g.ObtainedAt.Add(lifetime)
+	} else if defaultLifetime > 0 {
+		g.ExpiresAt = g.ObtainedAt.Add(defaultLifetime)
+	}
+	return nil
+}
+
+// newGrant is a grant with everything but tokens.
+func newGrant(a agent, p *vault.OAuth2Provider, flow wire.Oauth2Flow, grantKey string, scopes []string) store.Grant {
+	return store.Grant{
+		Account: a.account, Key: grantKey, Flow: string(flow), Workload: a.row.Name, WorkloadIncarnation: a.row.Incarnation,
+		Provider: p.Row.Name, ProviderIncarnation: p.Row.Incarnation, Generation: p.Row.Generation, UserKey: a.token.User.Key(),
+		AskedScopes: slices.Compact(slices.Sorted(slices.Values(scopes))), CreatedAt: time.Now(),
+	}
+}

@@ -1,0 +1,186 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"credence/internal/fault"
+	"credence/internal/oauth"
+	"credence/internal/store"
+	"credence/internal/vault"
+)
+
+// MaybeSpent is the last error of a grant, and the reason of a session, that a crash cut off between sending a one-time credential and
+// writing down what came of it.
+const MaybeSpent = "maybe_spent"
+
+// errDead: the grant cannot be refreshed any more; a new consent is needed.
+var errDead = errors.New("the grant is dead")
+
+// refresh renews the access token of a grant. Concurrent callers share one refresh. The answer is the grant as it stands then: renewed, or found
+// renewed by somebody else. errDead means that the user has to consent again; a Throttled fault, that the vendor may do it later; errUnderWay, that it
+// takes long while the token at hand is still valid.
+func (b *Broker) refresh(ctx context.Context, p *vault.OAuth2Provider, g store.Grant) (store.Grant, error) {
+	return share(b, "refresh "+g.Account+g.Key, patience(g), func() (store.Grant, error) {
+		return b.refreshUnderLease(context.WithoutCancel(ctx), p, g.Account, g.Key)
+	})
+}
+
+func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider, account, key string) (store.Grant, error) {
+	outcome := "error"
+	defer func() { b.Metrics.Refresh.WithLabelValues(outcome).Inc() }()
+
+	lease, err := b.Leases.AcquireLease(account, "refresh/"+key, leaseTime)
+	if errors.Is(err, fault.ConcurrentModification) {
+		outcome = "busy"
+		return store.Grant{}, &fault.Fault{Kind: fault.Throttled, Msg: "The token is being refreshed by another process: try again", RetryAfter: time.Second, Err: err}
+	}
+	if err != nil {
+		return store.Grant{}, err
+	}
+	defer b.release(lease)
+
+	g, err := b.Vault.ReloadGrant(ctx, account, key)
+	switch {
+	case errors.Is(err, fault.NotFound), err == nil && (g.State != store.GrantActive || g.RefreshToken == nil):
+		outcome = "gone"
+		return store.Grant{}, errDead
+	case err != nil:
+		return store.Grant{}, err
+	case fresh(g):
+		outcome = "already"
+		return g, nil
+	case !g.IntentAt.IsZero() && !b.Resolver.Traits(p.Config).RefreshTokenReusable:
+		// A process died between sending the refresh token and writing the answer. What it has left is served to its end.
+		outcome = MaybeSpent
+		if valid(g) {
+			return g, nil
+		}
+		return store.Grant{}, b.bury(g, MaybeSpent)
+	}
+
+	v, err := b.vendor(ctx, p)
+	if err != nil {
+		return store.Grant{}, err
+	}
+	token, err := b.Vault.RefreshToken(ctx, g)
+	if err != nil {
+		return store.Grant{}, err
+	}
+	e, err := b.endpoint(ctx, p, v)
+	if err != nil {
+		return store.Grant{}, err
+	}
+	if g, err = b.recordIntent(g); err != nil {
+		return store.Grant{}, err
+	}
+	t, err := b.vendorCall(ctx, v, "refresh_token", func(ctx context.Context) (oauth.Token, error) {
+		return b.OAuth.Refresh(ctx, e, oauth.RefreshGrant{RefreshToken: token, Resources: g.Resources, Audiences: g.Audiences})
+	})
+	if err != nil {
+		outcome, err = b.refreshFailed(g, p, err)
+		return store.Grant{}, err
+	}
+	if err := b.fill(ctx, &g, t, 0); err != nil {
+		return store.Grant{}, err
+	}
+	if g, err = b.commitRefresh(g); err != nil {
+		return store.Grant{}, err
+	}
+	outcome = "ok"
+	return g, nil
+}
+
+// recordIntent proves that the store takes writes before a one-time token is spent, and tells the next process if this one dies. A write whose answer
+// was lost is found again: nothing was sent yet, so it must not count as one that was.
+func (b *Broker) recordIntent(g store.Grant) (store.Grant, error) {
+	g.IntentAt = time.Now().Truncate(time.Millisecond) // as the row has it
+	version, err := retryWrite(func() (int64, error) { return b.Writes.UpdateGrant(g) })
+	if errors.Is(err, fault.ConcurrentModification) {
+		current, reloadErr := b.Vault.ReloadGrant(context.Background(), g.Account, g.Key)
+		if reloadErr == nil && current.IntentAt.Equal(g.IntentAt) {
+			return current, nil
+		}
+		return g, &fault.Fault{Kind: fault.Throttled, Msg: "The grant changed while it was to be refreshed: try again", RetryAfter: time.Second, Err: err}
+	}
+	g.Version = version
+	return g, err
+}
+
+// release gives a lease back early. If that fails, its time will be up soon.
+func (b *Broker) release(l store.Lease) {
+	if err := b.Leases.ReleaseLease(l); err != nil {
+		b.Log.Warn("a lease was not released", "error", err)
+	}
+}
+
+// commitRefresh writes what the vendor gave. The old refresh token may be spent by now, so it tries more than once; when the row has changed
+// meanwhile, a revocation, deletion or new consent won, and this answer is void.
+func (b *Broker) commitRefresh(g store.Grant) (store.Grant, error) {
+	version, err := retryWrite(func() (int64, error) { return b.Writes.UpdateGrant(g) })
+	if errors.Is(err, fault.ConcurrentModification) {
+		current, reloadErr := b.Vault.ReloadGrant(context.Background(), g.Account, g.Key)
+		switch {
+		case errors.Is(reloadErr, fault.NotFound):
+			return store.Grant{}, errDead
+		case reloadErr != nil:
+			return store.Grant{}, reloadErr
+		case string(current.AccessToken) == string(g.AccessToken): // an earlier try was written after all
+			return current, nil
+		}
+		return store.Grant{}, &fault.Fault{Kind: fault.Throttled, Msg: "The grant changed while it was refreshed: try again", RetryAfter: time.Second, Err: err}
+	}
+	g.Version = version
+	return g, err
+}
+
+// Tries and pauses of a write that must not be lost.
+const (
+	writeTries = 4
+	writePause = 100 * time.Millisecond
+)
+
+// retryWrite repeats a compare-and-swap that failed for reasons of the store. After the first try, a lost swap may be our own write.
+func retryWrite(write func() (int64, error)) (version int64, err error) {
+	for try := range writeTries {
+		if try > 0 {
+			time.Sleep(writePause << try)
+		}
+		version, err = write()
+		if err == nil || errors.Is(err, fault.ConcurrentModification) || errors.Is(err, fault.NotFound) {
+			return version, err
+		}
+	}
+	return 0, err
+}
+
+// refreshFailed settles a refresh that the vendor did not grant. Only invalid_grant is the end of a grant; all else keeps it.
+func (b *Broker) refreshFailed(g store.Grant, p *vault.OAuth2Provider, cause error) (outcome string, _ error) {
+	e, ok := errors.AsType[*oauth.Error](cause)
+	if ok && e.Outcome == oauth.Refused && e.Code == "invalid_grant" {
+		return "invalid_grant", b.bury(g, e.Code)
+	}
+	g.IntentAt = time.Time{}
+	if ok {
+		g.LastError = e.Code
+	}
+	if _, err := b.Writes.UpdateGrant(g); err != nil && !errors.Is(err, fault.ConcurrentModification) {
+		return "error", fmt.Errorf("%w, and that could not be written: %w", cause, err)
+	}
+	if !ok {
+		return "error", cause
+	}
+	return string(e.Outcome), vendorFault(p, cause)
+}
+
+// bury marks a grant dead and answers errDead.
+func (b *Broker) bury(g store.Grant, lastError string) error {
+	g.State, g.LastError, g.IntentAt = store.GrantDead, lastError, time.Time{}
+	if _, err := b.Writes.UpdateGrant(g); err != nil && !errors.Is(err, fault.ConcurrentModification) {
+		return err
+	}
+	b.Log.Warn("grant needs a new consent", "account", g.Account, "workload", g.Workload, "provider", g.Provider, "error", lastError)
+	return errDead
+}

@@ -1,0 +1,66 @@
+package broker
+
+import (
+	"context"
+
+	"credence/internal/access"
+	"credence/internal/fault"
+	"credence/internal/iam"
+	"credence/internal/provider"
+	"credence/internal/vault"
+	"credence/internal/wire"
+)
+
+// request is one GetResourceOauth2Token, as far as its handles, rights and provider are known.
+type request struct {
+	in       *wire.GetResourceOauth2TokenInput
+	agent    agent
+	provider *vault.OAuth2Provider
+	traits   provider.Vendor // without endpoints
+	key      string          // of the grant that would serve it
+}
+
+// GetResourceOauth2Token hands out an access token to a resource, or says where a user has to consent first.
+func (b *Broker) GetResourceOauth2Token(ctx context.Context, c iam.Caller, in *wire.GetResourceOauth2TokenInput) (*wire.GetResourceOauth2TokenOutput, error) {
+	out, outcome, err := b.resourceToken(ctx, c, in)
+	if err != nil {
+		outcome = string(fault.KindOf(err))
+	}
+	b.Metrics.Tokens.WithLabelValues(string(in.Oauth2Flow), outcome).Inc()
+	return out, err
+}
+
+func (b *Broker) resourceToken(ctx context.Context, c iam.Caller, in *wire.GetResourceOauth2TokenInput) (_ *wire.GetResourceOauth2TokenOutput, outcome string, _ error) {
+	// Handles first: a token or session that is not the caller's is answered like one that does not exist.
+	req := access.Request{Action: "bedrock-agentcore:GetResourceOauth2Token", Resources: []string{b.ARNs.OAuth2Provider(c.Account, in.ResourceCredentialProviderName)}}
+	a, err := b.open(ctx, c, in.WorkloadIdentityToken)
+	if err != nil {
+		return nil, "", b.Gate.Refuse(c, req, err)
+	}
+	req.Resources = append(req.Resources, b.agentResources(c.Account, a.row.Name)...)
+	req.Workload, req.User = a.row.Name, a.token.User.String()
+	s, err := b.polledSession(ctx, a, in)
+	if err != nil {
+		return nil, "", b.Gate.Refuse(c, req, err)
+	}
+
+	if err := b.Gate.Allow(c, req); err != nil {
+		return nil, "", err
+	}
+	p, err := b.oauth2Provider(ctx, c.Account, in.ResourceCredentialProviderName)
+	if err != nil {
+		return nil, "", err
+	}
+	traits := b.Resolver.Traits(p.Config)
+	r := request{in, a, p, traits, identify(a, p, in, traits).key()}
+	switch in.Oauth2Flow {
+	case wire.FlowM2M:
+		return b.m2m(ctx, r)
+	case wire.FlowUserFederation:
+		if s != nil {
+			return b.poll(ctx, r, *s)
+		}
+		return b.userFederation(ctx, r)
+	}
+	return nil, "", fault.Invalid("oauth2Flow", "%s is not supported by this version of Credence: use M2M or USER_FEDERATION", in.Oauth2Flow)
+}

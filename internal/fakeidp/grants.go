@@ -1,0 +1,130 @@
+package fakeidp
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// issue authenticates the client and processes the grant, at one go for concurrent requests.
+func (v *Vendor) issue(r *http.Request, b Behaviour) (map[string]any, *refusal) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if err := checkUnique(r.PostForm); err != nil {
+		return nil, err
+	}
+	client, err := v.authenticate(r)
+	if err != nil {
+		return nil, err
+	}
+	switch r.PostForm.Get("grant_type") {
+	case "authorization_code":
+		return v.redeem(client, r.PostForm, b)
+	case "client_credentials":
+		return v.issueToClient(client, r.PostForm, b)
+	case "refresh_token":
+		return v.refresh(client, r.PostForm, b)
+	case "":
+		return nil, &refusal{code: "invalid_request", description: "grant_type is missing"}
+	default:
+		return nil, &refusal{code: "unsupported_grant_type", description: "grant_type must be authorization_code, client_credentials or refresh_token"}
+	}
+}
+
+// codeVerifier is the form of a code verifier (RFC 7636 section 4.1).
+var codeVerifier = regexp.MustCompile(`^[A-Za-z0-9._~-]{43,128}$`)
+
+// redeem exchanges a code (RFC 6749 section 4.1.3). It needs v.mu held, like refresh, issueToClient and newAnswer.
+func (v *Vendor) redeem(client Client, form url.Values, b Behaviour) (map[string]any, *refusal) {
+	c, ok := v.codes[form.Get("code")]
+	if !ok || c.family.clientID != client.ID {
+		return nil, &refusal{code: "invalid_grant", description: "the code is unknown"}
+	}
+	f := c.family
+	if c.used {
+		v.kill(f)
+		return nil, &refusal{code: "invalid_grant", description: "the code was used before; its tokens are revoked now"}
+	}
+	if f.revoked || !time.Now().Before(c.expiry) {
+		return nil, &refusal{code: "invalid_grant", description: "the code is expired or revoked"}
+	}
+	if form.Get("redirect_uri") != c.redirectURI {
+		return nil, &refusal{code: "invalid_grant", description: "redirect_uri differs from the authorization request"}
+	}
+	sum := sha256.Sum256([]byte(form.Get("code_verifier")))
+	if !codeVerifier.MatchString(form.Get("code_verifier")) || base64.RawURLEncoding.EncodeToString(sum[:]) != c.challenge {
+		return nil, &refusal{code: "invalid_grant", description: "code_verifier does not match code_challenge"}
+	}
+	resources, err := narrowResources(f.resources, form["resource"])
+	if err != nil {
+		return nil, err
+	}
+	c.used = true
+	f.scopes = b.grant(f.scopes)
+	next := ""
+	if !b.NoRefreshToken {
+		next = v.newRefreshToken(f)
+	}
+	return v.newAnswer(f, f.scopes, resources, next, b), nil
+}
+
+// refresh answers a new access token for a refresh token and rotates it (RFC 6749 section 6).
+func (v *Vendor) refresh(client Client, form url.Values, b Behaviour) (map[string]any, *refusal) {
+	t, ok := v.refreshTokens[form.Get("refresh_token")]
+	if !ok || t.family.clientID != client.ID || t.family.revoked {
+		return nil, &refusal{code: "invalid_grant", description: "the refresh token is unknown or revoked"}
+	}
+	f, now := t.family, time.Now()
+	if t.successor != "" && !now.Before(t.rotated.Add(b.RefreshGrace)) {
+		if b.ReuseKillsFamily {
+			v.kill(f)
+		}
+		return nil, &refusal{code: "invalid_grant", description: "the refresh token was used before"}
+	}
+	scopes := b.rename(f.scopes)
+	if form.Get("scope") != "" {
+		asked := b.rename(strings.Fields(form.Get("scope")))
+		if slices.ContainsFunc(asked, func(s string) bool { return !slices.Contains(scopes, s) }) {
+			return nil, &refusal{code: "invalid_scope", description: "scope exceeds what was granted"}
+		}
+		scopes = asked
+	}
+	resources, err := narrowResources(f.resources, form["resource"])
+	if err != nil {
+		return nil, err
+	}
+	next := ""
+	if !b.KeepRefreshToken && !b.NoRefreshToken {
+		if t.successor == "" {
+			t.successor, t.rotated = v.newRefreshToken(f), now
+		}
+		next = t.successor
+	}
+	return v.newAnswer(f, b.grant(scopes), resources, next, b), nil
+}
+
+// issueToClient serves the client itself (RFC 6749 section 4.4), without a refresh token.
+func (v *Vendor) issueToClient(client Client, form url.Values, b Behaviour) (map[string]any, *refusal) {
+	resources := form["resource"]
+	if err := checkResources(resources); err != nil {
+		return nil, err
+	}
+	f := v.newFamily(client.ID, client.ID, b.grant(strings.Fields(form.Get("scope"))), resources)
+	return v.newAnswer(f, f.scopes, resources, "", b), nil
+}
+
+// narrowResources is what a token request may ask of the granted resources: a part of them, or by silence all (RFC 8707 section 2.2).
+func narrowResources(granted, asked []string) ([]string, *refusal) {
+	if len(asked) == 0 {
+		return granted, nil
+	}
+	if slices.ContainsFunc(asked, func(resource string) bool { return !slices.Contains(granted, resource) }) {
+		return nil, &refusal{code: "invalid_target", description: "resource exceeds what was granted"}
+	}
+	return asked, nil
+}

@@ -1,0 +1,101 @@
+package testenv
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"time"
+
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"credence/internal/audit"
+	"credence/internal/store"
+)
+
+// Answer is what came back, to the byte.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   string
+}
+
+// Type is the exception's name, "" for a success.
+func (a Answer) Type() string { return a.Header.Get("X-Amzn-Errortype") }
+
+// Message is the exception's message.
+func (a Answer) Message() string {
+	var e struct{ Message string }
+	_ = json.Unmarshal([]byte(a.Body), &e)
+	return e.Message
+}
+
+// Call posts a body, signed, without an SDK in between; edit may change the request before it is signed.
+func (p Principal) Call(path, body string, edit ...func(*http.Request)) Answer {
+	p.env.T.Helper()
+	return p.env.Do(p.Sign(path, body, "bedrock-agentcore", time.Now(), edit...))
+}
+
+// Sign makes the request of Call, signed for a service at a time.
+func (p Principal) Sign(path, body, service string, at time.Time, edit ...func(*http.Request)) *http.Request {
+	t := p.env.T
+	t.Helper()
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, p.env.URL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	for _, f := range edit {
+		f(req)
+	}
+	hash := sha256.Sum256([]byte(body))
+	if err := v4.NewSigner().SignHTTP(context.Background(), p.Credentials(), req, hex.EncodeToString(hash[:]), service, "us-east-1", at); err != nil {
+		t.Fatal(err)
+	}
+	return req
+}
+
+// Do sends a request as it is.
+func (e *Env) Do(req *http.Request) Answer {
+	e.T.Helper()
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		e.T.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		e.T.Fatal(err)
+	}
+	return Answer{resp.StatusCode, resp.Header, string(text)}
+}
+
+// Audit lists the recorded events of an account.
+func (e *Env) Audit(account string) []audit.Event {
+	e.T.Helper()
+	st, err := store.Open(context.Background(), store.Config{Path: filepath.Join(e.Config.DataDir, "credence.db"), KeepSchema: true})
+	if err != nil {
+		e.T.Fatal(err)
+	}
+	defer func() { _ = st.Close() }()
+	batches, err := st.AuditBatches(context.Background(), account)
+	if err != nil {
+		e.T.Fatal(err)
+	}
+	var events []audit.Event
+	for _, b := range batches {
+		for line := range bytes.Lines(b.Events) {
+			var ev audit.Event
+			if err := json.Unmarshal(line, &ev); err != nil {
+				e.T.Fatal(err)
+			}
+			events = append(events, ev)
+		}
+	}
+	return events
+}
