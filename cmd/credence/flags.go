@@ -1,0 +1,87 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+
+	"credence/internal/server"
+)
+
+// cli is every command and flag; each flag is an environment variable too (--data-dir is CREDENCE_DATA_DIR).
+type cli struct {
+	Serve   serveCommand   `cmd:"" help:"Run the server. The first start makes the data directory."`
+	Issuer  issuerCommand  `cmd:"" help:"Trust issuers of user JWTs."`
+	Doctor  doctorCommand  `cmd:"" help:"Check an installation, and say how to mend it."`
+	Backup  backupCommand  `cmd:"" help:"Write an encrypted backup of an installation, which may be running."`
+	Restore restoreCommand `cmd:"" help:"Make an installation from a backup."`
+	Admin   adminCommand   `cmd:"" help:"Mend an installation that is not running."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+const helpKEK = "URI of the key-encryption key: file:PATH of a master key file. Default: master.key in the data directory."
+
+// installationFlags say which installation is meant.
+type installationFlags struct {
+	DataDir   string `help:"Folder of database and keys." default:"./credence-data" type:"path" placeholder:"DIR"`
+	KEK       string `name:"kek" help:"${help_kek}" placeholder:"URI"`
+	AccountID string `help:"The first account, 12 digits." default:"123456789012" placeholder:"ID"`
+	Region    string `help:"The region in ARNs." default:"us-east-1" placeholder:"REGION"`
+}
+
+func (f installationFlags) config() server.Config {
+	return server.Config{DataDir: f.DataDir, KEK: f.KEK, AccountID: f.AccountID, Region: f.Region, Log: slog.New(slog.DiscardHandler)}
+}
+
+// listenFlags say how an installation is reached.
+type listenFlags struct {
+	Listen              string   `help:"Address to serve clients and browsers on." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
+	AdminListen         string   `help:"Address of its own for metrics and Credence's own operations." placeholder:"HOST:PORT"`
+	PublicURL           string   `name:"public-url" help:"URL by which clients and browsers reach the server. Default: made of --listen." placeholder:"URL"`
+	Dev                 bool     `help:"For development on this machine: http vendors, loopback and private hosts, any issuer of user JWTs, completion by sessionUri."`
+	TLSCert             string   `name:"tls-cert" help:"Certificate file (PEM, with its chain)." type:"path" placeholder:"FILE"`
+	TLSKey              string   `name:"tls-key" help:"Key file of the certificate (PEM)." type:"path" placeholder:"FILE"`
+	InsecureBehindProxy bool     `help:"Serve http beyond this machine, because a proxy in front speaks TLS."`
+	AllowPrivateHosts   []string `help:"Host names, addresses or CIDRs in private networks that vendors may be at." placeholder:"HOST"`
+	TrustedProxies      []string `help:"Addresses or CIDRs of proxies whose X-Forwarded-For counts." placeholder:"CIDR"`
+}
+
+func (f listenFlags) apply(cfg *server.Config) error {
+	cfg.Listen, cfg.AdminListen, cfg.PublicURL, cfg.Dev = f.Listen, f.AdminListen, f.PublicURL, f.Dev
+	cfg.TLSCert, cfg.TLSKey, cfg.InsecureBehindProxy, cfg.AllowPrivateHosts = f.TLSCert, f.TLSKey, f.InsecureBehindProxy, f.AllowPrivateHosts
+	var problems []error
+	for _, text := range f.TrustedProxies {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			var a netip.Addr
+			a, err = netip.ParseAddr(text)
+			p = netip.PrefixFrom(a, a.BitLen())
+		}
+		if err != nil {
+			problems = append(problems, fmt.Errorf("--trusted-proxies %q: must be an address or a CIDR", text))
+			continue
+		}
+		cfg.TrustedProxies = append(cfg.TrustedProxies, p.Masked())
+	}
+	return errors.Join(append(problems, cfg.Validate())...)
+}
+
+// logFlags say how the server logs.
+type logFlags struct {
+	LogFormat string `help:"text or json." enum:"text,json" default:"text"`
+	LogLevel  string `help:"debug (every request), info (refused ones), warn or error." enum:"debug,info,warn,error" default:"info"`
+}
+
+func (f logFlags) logger(w io.Writer) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.LogLevel)); err != nil {
+		return nil, err
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	if f.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, opts)), nil
+	}
+	return slog.New(slog.NewTextHandler(w, opts)), nil
+}

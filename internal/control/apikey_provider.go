@@ -1,0 +1,139 @@
+package control
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"time"
+
+	"credence/internal/fault"
+	"credence/internal/iam"
+	"credence/internal/secret"
+	"credence/internal/store"
+	"credence/internal/wire"
+)
+
+// apiKeyJSONKey is where an API key stands in what clients take for a Secrets Manager secret.
+const apiKeyJSONKey = "api_key_value"
+
+// CreateApiKeyCredentialProvider keeps an API key.
+func (c *Control) CreateApiKeyCredentialProvider(ctx context.Context, caller iam.Caller, in *wire.CreateApiKeyCredentialProviderInput) (*wire.CreateApiKeyCredentialProviderOutput, error) {
+	arn := c.ARNs.APIKeyProvider(caller.Account, in.Name)
+	if err := c.allow(caller, "CreateApiKeyCredentialProvider", arn, c.ARNs.Vault(caller.Account, iam.DefaultVault)); err != nil {
+		return nil, err
+	}
+	key, err := managed("apiKey", in.ApiKey, "apiKeySecretSource", in.ApiKeySecretSource, "apiKeySecretConfig", in.ApiKeySecretConfig)
+	if err != nil {
+		return nil, err
+	}
+	if key.IsZero() {
+		return nil, fault.Invalid("apiKey", "is required")
+	}
+	now := time.Now()
+	p := store.APIKeyProvider{Account: caller.Account, Name: in.Name, Incarnation: rand.Text(), CreatedAt: now, UpdatedAt: now}
+	err = c.Vault.InsertAPIKeyProvider(ctx, p, key, store.Tags{Resource: apiKeyProviderResource(in.Name), Values: in.Tags})
+	if errors.Is(err, fault.Conflict) {
+		return nil, fault.New(fault.Conflict, "An API key credential provider named %q already exists", in.Name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &wire.CreateApiKeyCredentialProviderOutput{
+		ApiKeySecretArn: c.apiKeySecret(p), ApiKeySecretJsonKey: new(apiKeyJSONKey), ApiKeySecretSource: new(wire.SourceManaged),
+		Name: p.Name, CredentialProviderArn: arn,
+	}, nil
+}
+
+// managed is the secret of a request that keeps it here. Secrets that are kept elsewhere are refused, not ignored.
+func managed(name string, value *secret.String, sourceName string, source *wire.SecretSource, configName string, config *wire.SecretReference) (secret.String, error) {
+	switch {
+	case source != nil && *source != wire.SourceManaged:
+		return secret.String{}, fault.Invalid(sourceName, "%s is not supported by this version of Credence: give %s, which the vault keeps", *source, name)
+	case config != nil:
+		return secret.String{}, fault.Invalid(configName, "is not supported by this version of Credence: give %s, which the vault keeps", name)
+	case value == nil:
+		return secret.String{}, nil
+	}
+	return *value, nil
+}
+
+func (c *Control) apiKeySecret(p store.APIKeyProvider) *wire.Secret {
+	return &wire.Secret{SecretArn: c.ARNs.Secret(p.Account, "apikey", p.Name, p.Incarnation)}
+}
+
+// GetApiKeyCredentialProvider tells a provider, without its key.
+func (c *Control) GetApiKeyCredentialProvider(ctx context.Context, caller iam.Caller, in *wire.GetApiKeyCredentialProviderInput) (*wire.GetApiKeyCredentialProviderOutput, error) {
+	arn := c.ARNs.APIKeyProvider(caller.Account, in.Name)
+	if err := c.allow(caller, "GetApiKeyCredentialProvider", arn, c.ARNs.Vault(caller.Account, iam.DefaultVault)); err != nil {
+		return nil, err
+	}
+	p, err := c.Store.APIKeyProvider(ctx, caller.Account, in.Name)
+	if err != nil {
+		return nil, notFound(err, arn)
+	}
+	return (*wire.GetApiKeyCredentialProviderOutput)(c.describeAPIKeyProvider(p)), nil
+}
+
+func (c *Control) describeAPIKeyProvider(p store.APIKeyProvider) *wire.UpdateApiKeyCredentialProviderOutput {
+	return &wire.UpdateApiKeyCredentialProviderOutput{
+		ApiKeySecretArn: c.apiKeySecret(p), ApiKeySecretJsonKey: new(apiKeyJSONKey), ApiKeySecretSource: new(wire.SourceManaged),
+		Name: p.Name, CredentialProviderArn: c.ARNs.APIKeyProvider(p.Account, p.Name), CreatedTime: wire.Time{Time: p.CreatedAt}, LastUpdatedTime: wire.Time{Time: p.UpdatedAt},
+	}
+}
+
+// ListApiKeyCredentialProviders lists the providers of the account by name, at most 100 at a time.
+func (c *Control) ListApiKeyCredentialProviders(ctx context.Context, caller iam.Caller, in *wire.ListApiKeyCredentialProvidersInput) (*wire.ListApiKeyCredentialProvidersOutput, error) {
+	const operation = "ListApiKeyCredentialProviders"
+	page, err := c.page(ctx, caller, operation, in.NextToken, in.MaxResults, 100)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.allow(caller, operation, c.ARNs.Vault(caller.Account, iam.DefaultVault)); err != nil {
+		return nil, err
+	}
+	rows, more, err := c.Store.APIKeyProviders(ctx, caller.Account, page)
+	if err != nil {
+		return nil, err
+	}
+	out := &wire.ListApiKeyCredentialProvidersOutput{CredentialProviders: make([]wire.ApiKeyCredentialProviderItem, len(rows))}
+	for i, p := range rows {
+		out.CredentialProviders[i] = wire.ApiKeyCredentialProviderItem{
+			Name: p.Name, CredentialProviderArn: c.ARNs.APIKeyProvider(p.Account, p.Name), CreatedTime: wire.Time{Time: p.CreatedAt}, LastUpdatedTime: wire.Time{Time: p.UpdatedAt},
+		}
+		page.After = p.Name
+	}
+	out.NextToken, err = c.nextToken(ctx, caller.Account, operation, page.After, more)
+	return out, err
+}
+
+// UpdateApiKeyCredentialProvider replaces the key of a provider, when one is given.
+func (c *Control) UpdateApiKeyCredentialProvider(ctx context.Context, caller iam.Caller, in *wire.UpdateApiKeyCredentialProviderInput) (*wire.UpdateApiKeyCredentialProviderOutput, error) {
+	arn := c.ARNs.APIKeyProvider(caller.Account, in.Name)
+	if err := c.allow(caller, "UpdateApiKeyCredentialProvider", arn, c.ARNs.Vault(caller.Account, iam.DefaultVault)); err != nil {
+		return nil, err
+	}
+	key, err := managed("apiKey", in.ApiKey, "apiKeySecretSource", in.ApiKeySecretSource, "apiKeySecretConfig", in.ApiKeySecretConfig)
+	if err != nil {
+		return nil, err
+	}
+	p, err := c.Store.APIKeyProvider(ctx, caller.Account, in.Name)
+	if err != nil {
+		return nil, notFound(err, arn)
+	}
+	if !key.IsZero() {
+		p.UpdatedAt = time.Now()
+		if err := c.Vault.UpdateAPIKeyProvider(ctx, p, key); err != nil {
+			return nil, notFound(err, arn)
+		}
+	}
+	return c.describeAPIKeyProvider(p), nil
+}
+
+// DeleteApiKeyCredentialProvider removes a provider with its key.
+func (c *Control) DeleteApiKeyCredentialProvider(_ context.Context, caller iam.Caller, in *wire.DeleteApiKeyCredentialProviderInput) (*wire.DeleteApiKeyCredentialProviderOutput, error) {
+	arn := c.ARNs.APIKeyProvider(caller.Account, in.Name)
+	if err := c.allow(caller, "DeleteApiKeyCredentialProvider", arn, c.ARNs.Vault(caller.Account, iam.DefaultVault)); err != nil {
+		return nil, err
+	}
+	return &wire.DeleteApiKeyCredentialProviderOutput{}, notFound(c.Vault.DeleteAPIKeyProvider(caller.Account, in.Name, apiKeyProviderResource(in.Name)), arn)
+}

@@ -1,0 +1,302 @@
+package control
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"credence/internal/fault"
+	"credence/internal/iam"
+	"credence/internal/provider"
+	"credence/internal/secret"
+	"credence/internal/store"
+	"credence/internal/vault"
+	"credence/internal/wire"
+)
+
+// clientSecretJSONKey is where a client secret stands in what clients take for a Secrets Manager secret.
+const clientSecretJSONKey = "client_secret"
+
+// CreateOauth2CredentialProvider registers a vendor's client.
+func (c *Control) CreateOauth2CredentialProvider(ctx context.Context, caller iam.Caller, in *wire.CreateOauth2CredentialProviderInput) (*wire.CreateOauth2CredentialProviderOutput, error) {
+	arn := c.ARNs.OAuth2Provider(caller.Account, in.Name)
+	if err := c.allow(caller, "CreateOauth2CredentialProvider", arn, c.ARNs.Vault(caller.Account, iam.DefaultVault)); err != nil {
+		return nil, err
+	}
+	config, clientSecret, err := c.config(in.CredentialProviderVendor, in.Oauth2ProviderConfigInput)
+	if err != nil {
+		return nil, err
+	}
+	if clientSecret.secret.IsZero() {
+		return nil, fault.Invalid(clientSecret.path, "is required")
+	}
+	if in.Confirm != nil {
+		config.Confirm = *in.Confirm
+	}
+	if in.ScopeMatch != nil {
+		config.ScopeMatch = *in.ScopeMatch
+	}
+	callbackID, err := c.Vault.CallbackID(ctx, caller.Account, in.Name)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	p := vault.OAuth2Provider{Config: config, Row: store.OAuth2Provider{
+		Account: caller.Account, Name: in.Name, Incarnation: rand.Text(), Generation: rand.Text(), CallbackID: callbackID, Vendor: string(config.Vendor), CreatedAt: now, UpdatedAt: now,
+	}}
+	err = c.Vault.InsertOAuth2Provider(ctx, p, clientSecret.secret, store.Tags{Resource: oauth2ProviderResource(in.Name), Values: in.Tags})
+	if errors.Is(err, fault.Conflict) {
+		return nil, fault.New(fault.Conflict, "An OAuth2 credential provider named %q already exists", in.Name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	d := c.describeOAuth2Provider(&p)
+	return &wire.CreateOauth2CredentialProviderOutput{
+		ClientSecretArn: d.ClientSecretArn, ClientSecretJsonKey: d.ClientSecretJsonKey, ClientSecretSource: d.ClientSecretSource, Name: d.Name,
+		CredentialProviderArn: d.CredentialProviderArn, CallbackUrl: d.CallbackUrl, Oauth2ProviderConfigOutput: d.Oauth2ProviderConfigOutput, Status: d.Status,
+		Confirm: d.Confirm, ScopeMatch: d.ScopeMatch,
+	}, nil
+}
+
+// GetOauth2CredentialProvider tells a provider, without its secret.
+func (c *Control) GetOauth2CredentialProvider(ctx context.Context, caller iam.Caller, in *wire.GetOauth2CredentialProviderInput) (*wire.GetOauth2CredentialProviderOutput, error) {
+	arn := c.ARNs.OAuth2Provider(caller.Account, in.Name)
+	if err := c.allow(caller, "GetOauth2CredentialProvider", arn, c.ARNs.Vault(caller.Account, iam.DefaultVault)); err != nil {
+		return nil, err
+	}
+	p, err := c.Vault.OAuth2Provider(ctx, caller.Account, in.Name)
+	if err != nil {
+		return nil, notFound(err, arn)
+	}
+	return c.describeOAuth2Provider(p), nil
+}
+
+// ListOauth2CredentialProviders lists the providers of the account by name, at most 20 at a time.
+func (c *Control) ListOauth2CredentialProviders(ctx context.Context, caller iam.Caller, in *wire.ListOauth2CredentialProvidersInput) (*wire.ListOauth2CredentialProvidersOutput, error) {
+	const operation = "ListOauth2CredentialProviders"
+	page, err := c.page(ctx, caller, operation, in.NextToken, in.MaxResults, 20)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.allow(caller, operation, c.ARNs.Vault(caller.Account, iam.DefaultVault)); err != nil {
+		return nil, err
+	}
+	rows, more, err := c.Vault.OAuth2Providers(ctx, caller.Account, page)
+	if err != nil {
+		return nil, err
+	}
+	out := &wire.ListOauth2CredentialProvidersOutput{CredentialProviders: make([]wire.Oauth2CredentialProviderItem, len(rows))}
+	for i, p := range rows {
+		out.CredentialProviders[i] = wire.Oauth2CredentialProviderItem{
+			Name: p.Row.Name, CredentialProviderVendor: p.Config.Vendor, CredentialProviderArn: c.ARNs.OAuth2Provider(p.Row.Account, p.Row.Name),
+			CreatedTime: wire.Time{Time: p.Row.CreatedAt}, LastUpdatedTime: wire.Time{Time: p.Row.UpdatedAt},
+		}
+		page.After = p.Row.Name
+	}
+	out.NextToken, err = c.nextToken(ctx, caller.Account, operation, page.After, more)
+	return out, err
+}
+
+// UpdateOauth2CredentialProvider replaces the configuration of a provider. The stored secret stays when none is given, unless issuer, an endpoint's host or the
+// client id change: then secrets, codes and tokens of before must never go there, and a new generation begins with the secret in this request.
+func (c *Control) UpdateOauth2CredentialProvider(ctx context.Context, caller iam.Caller, in *wire.UpdateOauth2CredentialProviderInput) (*wire.UpdateOauth2CredentialProviderOutput, error) {
+	arn := c.ARNs.OAuth2Provider(caller.Account, in.Name)
+	if err := c.allow(caller, "UpdateOauth2CredentialProvider", arn, c.ARNs.Vault(caller.Account, iam.DefaultVault)); err != nil {
+		return nil, err
+	}
+	config, clientSecret, err := c.config(in.CredentialProviderVendor, in.Oauth2ProviderConfigInput)
+	if err != nil {
+		return nil, err
+	}
+	var p vault.OAuth2Provider
+	err = again(func() error {
+		current, err := c.Vault.OAuth2Provider(ctx, caller.Account, in.Name)
+		if err != nil {
+			return notFound(err, arn)
+		}
+		if config.Vendor != current.Config.Vendor {
+			return fault.Invalid("credentialProviderVendor", "is %s, but provider %q was created with %s: delete it and create it anew to change the vendor", config.Vendor, in.Name, current.Config.Vendor)
+		}
+		p = *current
+		p.Config = config
+		p.Config.Confirm, p.Config.ScopeMatch = current.Config.Confirm, current.Config.ScopeMatch
+		if in.Confirm != nil {
+			p.Config.Confirm = *in.Confirm
+		}
+		if in.ScopeMatch != nil {
+			p.Config.ScopeMatch = *in.ScopeMatch
+		}
+		if !current.Config.SameGeneration(p.Config) {
+			if clientSecret.secret.IsZero() {
+				return fault.Invalid(clientSecret.path, "is required when the issuer, the host of an endpoint or the client id changes: the stored secret is not sent to another vendor or for another client")
+			}
+			p.Row.Generation = rand.Text()
+		}
+		p.Row.UpdatedAt = time.Now()
+		return c.Vault.UpdateOAuth2Provider(ctx, p, clientSecret.secret)
+	})
+	if err != nil {
+		return nil, err
+	}
+	d := c.describeOAuth2Provider(&p)
+	return &wire.UpdateOauth2CredentialProviderOutput{
+		ClientSecretArn: d.ClientSecretArn, ClientSecretJsonKey: d.ClientSecretJsonKey, ClientSecretSource: d.ClientSecretSource, Name: d.Name,
+		CredentialProviderVendor: d.CredentialProviderVendor, CredentialProviderArn: d.CredentialProviderArn, CallbackUrl: d.CallbackUrl,
+		Oauth2ProviderConfigOutput: d.Oauth2ProviderConfigOutput, CreatedTime: d.CreatedTime, LastUpdatedTime: d.LastUpdatedTime, Status: d.Status,
+		Confirm: d.Confirm, ScopeMatch: d.ScopeMatch,
+	}, nil
+}
+
+// DeleteOauth2CredentialProvider removes a provider; its grants and authorization sessions end with it.
+func (c *Control) DeleteOauth2CredentialProvider(_ context.Context, caller iam.Caller, in *wire.DeleteOauth2CredentialProviderInput) (*wire.DeleteOauth2CredentialProviderOutput, error) {
+	arn := c.ARNs.OAuth2Provider(caller.Account, in.Name)
+	if err := c.allow(caller, "DeleteOauth2CredentialProvider", arn, c.ARNs.Vault(caller.Account, iam.DefaultVault)); err != nil {
+		return nil, err
+	}
+	return &wire.DeleteOauth2CredentialProviderOutput{}, notFound(c.Vault.DeleteOAuth2Provider(caller.Account, in.Name, oauth2ProviderResource(in.Name)), arn)
+}
+
+// givenSecret is a client secret with the path of its member.
+type givenSecret struct {
+	secret secret.String
+	path   string
+}
+
+// config reads the union member that belongs to the vendor, and refuses what this version cannot do.
+func (c *Control) config(vendor wire.CredentialProviderVendor, in *wire.Oauth2ProviderConfigInput) (provider.Config, givenSecret, error) {
+	const union = "oauth2ProviderConfigInput"
+	cfg := provider.Config{Vendor: vendor}
+	if vendor == wire.VendorCustomOauth2 {
+		if in.CustomOauth2ProviderConfig == nil {
+			return cfg, givenSecret{}, fault.Invalid(union, "must have the member customOauth2ProviderConfig for vendor %s", vendor)
+		}
+		return c.customConfig(cfg, union+".customOauth2ProviderConfig", in.CustomOauth2ProviderConfig)
+	}
+	if _, ok := c.Resolver.Preset(vendor); !ok {
+		return cfg, givenSecret{}, fault.Invalid("credentialProviderVendor", "%s is not supported by this version of Credence: use CustomOauth2 with the vendor's endpoints", vendor)
+	}
+	var member string
+	var v *wire.VendorOauth2ProviderConfigInput
+	switch vendor {
+	case wire.VendorGoogleOauth2:
+		member, v = "googleOauth2ProviderConfig", in.GoogleOauth2ProviderConfig
+	case wire.VendorGithubOauth2:
+		member, v = "githubOauth2ProviderConfig", in.GithubOauth2ProviderConfig
+	}
+	if v == nil {
+		return cfg, givenSecret{}, fault.Invalid(union, "must have the member %s for vendor %s", member, vendor)
+	}
+	cfg.ClientID = v.ClientId
+	s, err := managedClientSecret(union+"."+member, v.ClientSecret, v.ClientSecretSource, v.ClientSecretConfig)
+	return cfg, s, err
+}
+
+func managedClientSecret(path string, value *secret.String, source *wire.SecretSource, config *wire.SecretReference) (givenSecret, error) {
+	s, err := managed(path+".clientSecret", value, path+".clientSecretSource", source, path+".clientSecretConfig", config)
+	return givenSecret{s, path + ".clientSecret"}, err
+}
+
+func (c *Control) customConfig(cfg provider.Config, path string, in *wire.CustomOauth2ProviderConfigInput) (provider.Config, givenSecret, error) {
+	refuse := func(member, format string, args ...any) (provider.Config, givenSecret, error) {
+		return cfg, givenSecret{}, fault.Invalid(path+"."+member, format, args...)
+	}
+	const unsupported = "is not supported by this version of Credence"
+	switch {
+	case in.OnBehalfOfTokenExchangeConfig != nil:
+		return refuse("onBehalfOfTokenExchangeConfig", unsupported)
+	case in.PrivateKeyJwtConfig != nil:
+		return refuse("privateKeyJwtConfig", unsupported)
+	case in.PrivateEndpoint != nil:
+		return refuse("privateEndpoint", "is a thing of AWS networks: to reach a private authorization server, start Credence with --allow-private-hosts HOST")
+	case in.PrivateEndpointOverrides != nil:
+		return refuse("privateEndpointOverrides", "is a thing of AWS networks: to reach a private authorization server, start Credence with --allow-private-hosts HOST")
+	case in.ClientId == nil || *in.ClientId == "":
+		return refuse("clientId", "is required")
+	}
+	cfg.ClientID = *in.ClientId
+	if m := in.ClientAuthenticationMethod; m != nil {
+		if *m != wire.MethodClientSecretBasic && *m != wire.MethodClientSecretPost {
+			return refuse("clientAuthenticationMethod", "%s %s: use CLIENT_SECRET_BASIC or CLIENT_SECRET_POST", *m, unsupported)
+		}
+		cfg.AuthMethod = *m
+	}
+	d := in.OauthDiscovery
+	if d.DiscoveryUrl != nil {
+		if err := c.CheckURL(*d.DiscoveryUrl); err != nil {
+			return refuse("oauthDiscovery.discoveryUrl", "%q %v", *d.DiscoveryUrl, err)
+		}
+		cfg.DiscoveryURL = *d.DiscoveryUrl
+	} else {
+		m := d.AuthorizationServerMetadata
+		const metadata = "oauthDiscovery.authorizationServerMetadata"
+		for _, u := range []struct{ member, url string }{{"issuer", m.Issuer}, {"authorizationEndpoint", m.AuthorizationEndpoint}, {"tokenEndpoint", m.TokenEndpoint}} {
+			if err := c.CheckURL(u.url); err != nil {
+				return refuse(metadata+"."+u.member, "%q %v", u.url, err)
+			}
+		}
+		if cfg.AuthMethod != "" && len(m.TokenEndpointAuthMethods) > 0 {
+			return refuse("clientAuthenticationMethod", "cannot be given together with %s.tokenEndpointAuthMethods", metadata)
+		}
+		cfg.Metadata = &provider.Metadata{
+			Issuer: m.Issuer, AuthorizationEndpoint: m.AuthorizationEndpoint, TokenEndpoint: m.TokenEndpoint,
+			ResponseTypes: m.ResponseTypes, TokenEndpointAuthMethods: m.TokenEndpointAuthMethods,
+		}
+	}
+	s, err := managedClientSecret(path, in.ClientSecret, in.ClientSecretSource, in.ClientSecretConfig)
+	return cfg, s, err
+}
+
+func (c *Control) describeOAuth2Provider(p *vault.OAuth2Provider) *wire.GetOauth2CredentialProviderOutput {
+	out := &wire.GetOauth2CredentialProviderOutput{
+		ClientSecretArn:     &wire.Secret{SecretArn: c.ARNs.Secret(p.Row.Account, "oauth2", p.Row.Name, p.Row.Incarnation)},
+		ClientSecretJsonKey: new(clientSecretJSONKey), ClientSecretSource: new(wire.SourceManaged),
+		Name: p.Row.Name, CredentialProviderArn: c.ARNs.OAuth2Provider(p.Row.Account, p.Row.Name), CredentialProviderVendor: p.Config.Vendor,
+		CallbackUrl:                new(provider.CallbackURL(c.PublicURL, p.Row.CallbackID)),
+		Oauth2ProviderConfigOutput: c.describeConfig(p.Config),
+		CreatedTime:                wire.Time{Time: p.Row.CreatedAt}, LastUpdatedTime: wire.Time{Time: p.Row.UpdatedAt}, Status: new(wire.StatusReady),
+	}
+	if p.Config.Confirm != "" {
+		out.Confirm = &p.Config.Confirm
+	}
+	if p.Config.ScopeMatch != "" {
+		out.ScopeMatch = &p.Config.ScopeMatch
+	}
+	return out
+}
+
+func (c *Control) describeConfig(cfg provider.Config) *wire.Oauth2ProviderConfigOutput {
+	if cfg.Vendor == wire.VendorCustomOauth2 {
+		out := &wire.CustomOauth2ProviderConfigOutput{OauthDiscovery: &wire.Oauth2Discovery{}, ClientId: &cfg.ClientID}
+		if cfg.AuthMethod != "" {
+			out.ClientAuthenticationMethod = &cfg.AuthMethod
+		}
+		if m := cfg.Metadata; m != nil {
+			out.OauthDiscovery.AuthorizationServerMetadata = &wire.Oauth2AuthorizationServerMetadata{
+				Issuer: m.Issuer, AuthorizationEndpoint: m.AuthorizationEndpoint, TokenEndpoint: m.TokenEndpoint,
+				ResponseTypes: m.ResponseTypes, TokenEndpointAuthMethods: m.TokenEndpointAuthMethods,
+			}
+		} else {
+			out.OauthDiscovery.DiscoveryUrl = &cfg.DiscoveryURL
+		}
+		return &wire.Oauth2ProviderConfigOutput{CustomOauth2ProviderConfig: out}
+	}
+	v := c.Resolver.Traits(cfg)
+	out := &wire.VendorOauth2ProviderConfigOutput{OauthDiscovery: &wire.Oauth2Discovery{}, ClientId: &cfg.ClientID}
+	if v.DiscoveryURL != "" {
+		out.OauthDiscovery.DiscoveryUrl = &v.DiscoveryURL
+	} else {
+		out.OauthDiscovery.AuthorizationServerMetadata = &wire.Oauth2AuthorizationServerMetadata{
+			Issuer: v.Issuer, AuthorizationEndpoint: v.AuthorizationEndpoint, TokenEndpoint: v.TokenEndpoint,
+		}
+	}
+	switch cfg.Vendor {
+	case wire.VendorGoogleOauth2:
+		return &wire.Oauth2ProviderConfigOutput{GoogleOauth2ProviderConfig: out}
+	case wire.VendorGithubOauth2:
+		return &wire.Oauth2ProviderConfigOutput{GithubOauth2ProviderConfig: out}
+	}
+	panic(fmt.Sprintf("a stored provider has the vendor %q, which has no preset", cfg.Vendor)) // config admits no other
+}

@@ -1,0 +1,165 @@
+// Package awsapi is the door for programs: restJson1 requests, signed with SigV4, for both planes of the AWS API and Credence's own operations.
+//
+// It protects the planes: nothing unsigned, oversized, malformed or unchecked reaches them, and no error text leaves that is not meant for the caller.
+// It decides nothing itself.
+package awsapi
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"credence/internal/fault"
+	"credence/internal/iam"
+	"credence/internal/sigv4"
+	"credence/internal/telemetry"
+	"credence/internal/wire"
+)
+
+const (
+	// MaxBody of a request in bytes: two tokens of 131,072 characters and what is around them.
+	MaxBody = 512 << 10
+	// SigningName of both planes.
+	SigningName = "bedrock-agentcore"
+)
+
+// Config is what the door is made of.
+type Config struct {
+	Operations     []Operation
+	Lookup         sigv4.Lookup[iam.Caller]
+	TrustedProxies []netip.Prefix
+	Log            *slog.Logger
+	Metrics        *telemetry.Metrics
+}
+
+// Door is the http.Handler.
+type Door struct {
+	Config
+	rows map[string]*row
+}
+
+// row is an operation with its metrics found.
+type row struct {
+	Operation
+	ok      prometheus.Counter
+	latency prometheus.Observer
+}
+
+// New makes the door.
+func New(cfg Config) *Door {
+	d := &Door{Config: cfg, rows: map[string]*row{}}
+	for _, op := range cfg.Operations {
+		d.rows[op.Method+" "+op.Path] = &row{op, cfg.Metrics.Requests.WithLabelValues(op.Name, "ok"), cfg.Metrics.Latency.WithLabelValues(op.Name)}
+	}
+	return d
+}
+
+// Paths are those that the door answers.
+func (d *Door) Paths() []string {
+	var paths []string
+	for _, op := range d.Operations {
+		paths = append(paths, op.Path)
+	}
+	return paths
+}
+
+// ServeHTTP takes one request through the steps of design: match, size, signature, decode and validate, plane, encode.
+func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	requestID := uuid.NewString()
+	w.Header().Set("X-Amzn-Requestid", requestID)
+
+	op := d.rows[r.Method+" "+r.URL.EscapedPath()]
+	out, err := d.answer(w, r, op, requestID)
+	if err != nil {
+		d.refuse(w, op, requestID, start, err)
+		return
+	}
+	if op.Status == http.StatusNoContent {
+		w.WriteHeader(op.Status)
+	} else {
+		writeBody(w, op.Status, out)
+	}
+	op.ok.Inc()
+	op.latency.Observe(time.Since(start).Seconds())
+	if d.Log.Enabled(r.Context(), slog.LevelDebug) {
+		d.Log.Debug("request", "id", requestID, "operation", op.Name, "status", op.Status, "took", time.Since(start))
+	}
+}
+
+func (d *Door) answer(w http.ResponseWriter, r *http.Request, op *row, requestID string) ([]byte, error) {
+	if op == nil {
+		return nil, fault.New(fault.UnknownOperation, "There is no operation at %s %s", r.Method, r.URL.Path)
+	}
+	body, err := readBody(w, r)
+	if err != nil {
+		return nil, err
+	}
+	caller, err := sigv4.Verify(r, body, SigningName, time.Now(), d.Lookup)
+	if err != nil {
+		return nil, err
+	}
+	caller.RequestID, caller.SourceIP = requestID, sourceIP(r, d.TrustedProxies)
+	out, err := op.call(r.Context(), caller, body, r.Header)
+	if err != nil {
+		return nil, err
+	}
+	if op.Status == http.StatusNoContent {
+		return nil, nil
+	}
+	return wire.Encode(out)
+}
+
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	tooLarge := fault.New(fault.TooLarge, "The request body is larger than %d bytes", MaxBody)
+	if r.ContentLength > MaxBody {
+		return nil, tooLarge
+	}
+	limited := http.MaxBytesReader(w, r.Body, MaxBody)
+	var body []byte
+	var err error
+	if r.ContentLength >= 0 {
+		body = make([]byte, r.ContentLength)
+		_, err = io.ReadFull(limited, body)
+	} else {
+		body, err = io.ReadAll(limited)
+	}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, tooLarge
+	}
+	if err != nil {
+		return nil, &fault.Fault{Kind: fault.Validation, Reason: fault.CannotParse, Msg: "The request body ended early", Err: err}
+	}
+	return body, nil
+}
+
+// refuse answers an error. What is the caller's fault is logged for the operator at info, what is ours as an error with its cause.
+func (d *Door) refuse(w http.ResponseWriter, op *row, requestID string, start time.Time, err error) {
+	name := "unknown"
+	var known *Operation
+	if op != nil {
+		name, known = op.Name, &op.Operation
+		op.latency.Observe(time.Since(start).Seconds())
+	}
+	f := asFault(err, known)
+	status := writeError(w, f)
+	d.Metrics.Requests.WithLabelValues(name, string(f.Kind)).Inc()
+	level := slog.LevelInfo
+	if status >= 500 {
+		level = slog.LevelError
+	}
+	attrs := []slog.Attr{
+		slog.String("id", requestID), slog.String("operation", name), slog.Int("status", status), slog.String("kind", string(f.Kind)), slog.Duration("took", time.Since(start)),
+	}
+	if f.Err != nil {
+		attrs = append(attrs, slog.String("cause", f.Err.Error()))
+	}
+	d.Log.LogAttrs(context.Background(), level, "request refused", attrs...)
+}

@@ -1,0 +1,100 @@
+package awsapi
+
+import (
+	"context"
+	"net/http"
+
+	"credence/internal/admin"
+	"credence/internal/broker"
+	"credence/internal/control"
+	"credence/internal/fault"
+	"credence/internal/iam"
+	"credence/internal/wire"
+)
+
+// Operation is one row of a table: the API as it is served.
+type Operation struct {
+	Name   string
+	Method string
+	Path   string
+	Status int    // of success
+	Action string // that its policies name
+	// Exceptions are the kinds that it may answer, as the API models them; others are turned into one of these (errors.go).
+	Exceptions []fault.Kind
+
+	NewInput func() any // for tests that go through every row
+	call     func(ctx context.Context, c iam.Caller, body []byte, h http.Header) (any, error)
+}
+
+// Exceptions of whole groups of operations (specification section 2.0). Those of a signature can come of any.
+var (
+	common = []fault.Kind{fault.Validation, fault.Unauthorized, fault.AccessDenied, fault.NotFound, fault.Throttled, fault.Internal}
+	create = append(common, fault.Quota, fault.Conflict, fault.Encryption, fault.Decryption)
+	update = create
+	read   = append(common, fault.Decryption)
+	remove = append(common, fault.Conflict)
+)
+
+// Operations are those of both planes of the AWS API.
+func Operations(c *control.Control, b *broker.Broker) []Operation {
+	return []Operation{
+		aws("GetWorkloadAccessToken", "/identities/GetWorkloadAccessToken", 200, common, b.GetWorkloadAccessToken),
+		aws("GetWorkloadAccessTokenForJWT", "/identities/GetWorkloadAccessTokenForJWT", 200, common, b.GetWorkloadAccessTokenForJWT),
+		aws("GetWorkloadAccessTokenForUserId", "/identities/GetWorkloadAccessTokenForUserId", 200, common, b.GetWorkloadAccessTokenForUserId),
+		aws("GetResourceOauth2Token", "/identities/oauth2/token", 200, common, b.GetResourceOauth2Token),
+		aws("GetResourceApiKey", "/identities/api-key", 200, common, b.GetResourceApiKey),
+		aws("CompleteResourceTokenAuth", "/identities/CompleteResourceTokenAuth", 200, common, b.CompleteResourceTokenAuth),
+
+		aws("CreateWorkloadIdentity", "/identities/CreateWorkloadIdentity", 201, common, c.CreateWorkloadIdentity),
+		aws("GetWorkloadIdentity", "/identities/GetWorkloadIdentity", 200, common, c.GetWorkloadIdentity),
+		aws("ListWorkloadIdentities", "/identities/ListWorkloadIdentities", 200, common, c.ListWorkloadIdentities),
+		aws("UpdateWorkloadIdentity", "/identities/UpdateWorkloadIdentity", 200, common, c.UpdateWorkloadIdentity),
+		aws("DeleteWorkloadIdentity", "/identities/DeleteWorkloadIdentity", 204, common, c.DeleteWorkloadIdentity),
+
+		aws("CreateOauth2CredentialProvider", "/identities/CreateOauth2CredentialProvider", 201, create, c.CreateOauth2CredentialProvider),
+		aws("GetOauth2CredentialProvider", "/identities/GetOauth2CredentialProvider", 200, read, c.GetOauth2CredentialProvider),
+		aws("ListOauth2CredentialProviders", "/identities/ListOauth2CredentialProviders", 200, common, c.ListOauth2CredentialProviders),
+		aws("UpdateOauth2CredentialProvider", "/identities/UpdateOauth2CredentialProvider", 200, update, c.UpdateOauth2CredentialProvider),
+		aws("DeleteOauth2CredentialProvider", "/identities/DeleteOauth2CredentialProvider", 204, remove, c.DeleteOauth2CredentialProvider),
+
+		aws("CreateApiKeyCredentialProvider", "/identities/CreateApiKeyCredentialProvider", 201, create, c.CreateApiKeyCredentialProvider),
+		aws("GetApiKeyCredentialProvider", "/identities/GetApiKeyCredentialProvider", 200, read, c.GetApiKeyCredentialProvider),
+		aws("ListApiKeyCredentialProviders", "/identities/ListApiKeyCredentialProviders", 200, common, c.ListApiKeyCredentialProviders),
+		aws("UpdateApiKeyCredentialProvider", "/identities/UpdateApiKeyCredentialProvider", 200, update, c.UpdateApiKeyCredentialProvider),
+		aws("DeleteApiKeyCredentialProvider", "/identities/DeleteApiKeyCredentialProvider", 204, common, c.DeleteApiKeyCredentialProvider),
+
+		aws("GetTokenVault", "/identities/get-token-vault", 200, common, c.GetTokenVault),
+	}
+}
+
+// Extensions are Credence's own operations.
+func Extensions(a *admin.Admin) []Operation {
+	return []Operation{
+		extension("PutTrustedIssuer", 200, common, a.PutTrustedIssuer),
+		extension("ListTrustedIssuers", 200, common, a.ListTrustedIssuers),
+		extension("DeleteTrustedIssuer", 204, common, a.DeleteTrustedIssuer),
+	}
+}
+
+func aws[In, Out any](name, path string, status int, exceptions []fault.Kind, method func(context.Context, iam.Caller, *In) (*Out, error)) Operation {
+	return operation("bedrock-agentcore:", name, path, status, exceptions, method)
+}
+
+func extension[In, Out any](name string, status int, exceptions []fault.Kind, method func(context.Context, iam.Caller, *In) (*Out, error)) Operation {
+	return operation("credence:", name, "/credence/"+name, status, exceptions, method)
+}
+
+// operation is the generic adapter between bytes and a plane's method.
+func operation[In, Out any](service, name, path string, status int, exceptions []fault.Kind, method func(context.Context, iam.Caller, *In) (*Out, error)) Operation {
+	return Operation{
+		Name: name, Method: http.MethodPost, Path: path, Status: status, Action: service + name, Exceptions: exceptions,
+		NewInput: func() any { return new(In) },
+		call: func(ctx context.Context, c iam.Caller, body []byte, h http.Header) (any, error) {
+			in := new(In)
+			if err := wire.Decode(body, h, in); err != nil {
+				return nil, err
+			}
+			return method(ctx, c, in)
+		},
+	}
+}

@@ -1,0 +1,326 @@
+package awsapi_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
+	data "github.com/aws/aws-sdk-go-v2/service/bedrockagentcore/types"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
+
+	"credence/internal/audit"
+	"credence/internal/broker"
+	"credence/internal/control"
+	"credence/internal/edge/awsapi"
+	"credence/internal/server"
+	"credence/internal/testenv"
+)
+
+// table is every row of the door.
+func table() []awsapi.Operation {
+	return append(awsapi.Operations((*control.Control)(nil), (*broker.Broker)(nil)), awsapi.Extensions(nil)...)
+}
+
+// requests are the smallest valid bodies of every operation, with real handles of account's world.
+type world struct {
+	testenv.Principal
+	wat       string // of agent and alice
+	sessionID string // completable
+	session   string // pollable
+	cursors   map[string]string
+	jwt       string
+}
+
+// newWorld makes what every operation needs: two of everything that is listed, a grant in flight.
+func newWorld(t *testing.T, e *testenv.Env, p testenv.Principal) world {
+	t.Helper()
+	ctx := t.Context()
+	w := world{Principal: p, cursors: map[string]string{}}
+	p.CreateWorkload("agent")
+	p.CreateWorkload("agent2")
+	p.CreateProvider("vendor")
+	p.CreateProvider("vendor2")
+	for _, name := range []string{"keys", "keys2"} {
+		if _, err := p.Control().CreateApiKeyCredentialProvider(ctx, &bedrockagentcorecontrol.CreateApiKeyCredentialProviderInput{Name: &name, ApiKey: aws.String("planted-api-key-value")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.Plant("planted-api-key-value")
+	w.wat = *p.WAT("agent", "alice")
+	out, err := p.Token(&w.wat, "vendor", data.Oauth2FlowTypeUserFederation)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.session = *out.SessionUri
+	w.sessionID = testenv.NewBrowser(t).Visit(*out.AuthorizationUrl).Get("session_id")
+	w.jwt = e.Vendor.Sign(map[string]any{"sub": "alice", "aud": "app"})
+	e.Plant(w.jwt)
+	for _, list := range []string{"ListWorkloadIdentities", "ListOauth2CredentialProviders", "ListApiKeyCredentialProviders"} {
+		var page struct{ NextToken string }
+		a := p.Call("/identities/"+list, `{"maxResults":1}`)
+		if err := json.Unmarshal([]byte(a.Body), &page); err != nil || page.NextToken == "" {
+			t.Fatalf("%s: %s", list, a.Body)
+		}
+		w.cursors[list] = page.NextToken
+	}
+	return w
+}
+
+// body is a valid request of an operation.
+func (w world) body(t *testing.T, e *testenv.Env, operation string) string {
+	t.Helper()
+	custom := fmt.Sprintf(`"credentialProviderVendor":"CustomOauth2","oauth2ProviderConfigInput":{"customOauth2ProviderConfig":{"clientId":%q,"clientSecret":%q,"oauthDiscovery":{"discoveryUrl":"%s/.well-known/openid-configuration"}}}`,
+		testenv.ClientID, testenv.ClientSecret, e.Vendor.Issuer())
+	bodies := map[string]string{
+		"GetWorkloadAccessToken":          `{"workloadName":"agent"}`,
+		"GetWorkloadAccessTokenForJWT":    `{"workloadName":"agent","userToken":"` + w.jwt + `"}`,
+		"GetWorkloadAccessTokenForUserId": `{"workloadName":"agent","userId":"alice"}`,
+		"GetResourceOauth2Token":          `{"workloadIdentityToken":"` + w.wat + `","resourceCredentialProviderName":"vendor","scopes":[],"oauth2Flow":"M2M"}`,
+		"GetResourceApiKey":               `{"workloadIdentityToken":"` + w.wat + `","resourceCredentialProviderName":"keys"}`,
+		"CompleteResourceTokenAuth":       `{"sessionUri":"` + w.sessionID + `","userIdentifier":{"userId":"alice"}}`,
+		"CreateWorkloadIdentity":          `{"name":"agent3"}`,
+		"GetWorkloadIdentity":             `{"name":"agent"}`,
+		"ListWorkloadIdentities":          `{"nextToken":"` + w.cursors["ListWorkloadIdentities"] + `"}`,
+		"UpdateWorkloadIdentity":          `{"name":"agent","allowedResourceOauth2ReturnUrls":[]}`,
+		"DeleteWorkloadIdentity":          `{"name":"agent"}`,
+		"CreateOauth2CredentialProvider":  `{"name":"vendor3",` + custom + `}`,
+		"GetOauth2CredentialProvider":     `{"name":"vendor"}`,
+		"ListOauth2CredentialProviders":   `{"nextToken":"` + w.cursors["ListOauth2CredentialProviders"] + `"}`,
+		"UpdateOauth2CredentialProvider":  `{"name":"vendor",` + custom + `}`,
+		"DeleteOauth2CredentialProvider":  `{"name":"vendor"}`,
+		"CreateApiKeyCredentialProvider":  `{"name":"keys3","apiKey":"planted-api-key-value"}`,
+		"GetApiKeyCredentialProvider":     `{"name":"keys"}`,
+		"ListApiKeyCredentialProviders":   `{"nextToken":"` + w.cursors["ListApiKeyCredentialProviders"] + `"}`,
+		"UpdateApiKeyCredentialProvider":  `{"name":"keys","apiKey":"planted-api-key-value"}`,
+		"DeleteApiKeyCredentialProvider":  `{"name":"keys"}`,
+		"GetTokenVault":                   `{}`,
+		"PutTrustedIssuer":                `{"issuer":"https://idp.example","audiences":["a"]}`,
+		"ListTrustedIssuers":              `{}`,
+		"DeleteTrustedIssuer":             `{"issuer":"https://idp.example"}`,
+	}
+	b, ok := bodies[operation]
+	if !ok {
+		t.Fatalf("operation %s has no request here: add one, so that no door opens unseen", operation)
+	}
+	return b
+}
+
+// Every operation, with real handles, by a caller without rights: AccessDenied in the words that tools know, one audit record, and nothing done.
+// By one with rights: its own success.
+func TestDenyAllSweep(t *testing.T) {
+	e := testenv.Start(t)
+	w := newWorld(t, e, e.Admin)
+	nobody := e.NewUser(testenv.Account, "nobody", "")
+	for _, op := range table() {
+		t.Run(op.Name, func(t *testing.T) {
+			before := len(e.Audit(testenv.Account))
+			a := nobody.Call(op.Path, w.body(t, e, op.Name))
+			if a.Status != 403 || a.Type() != "AccessDeniedException" {
+				t.Errorf("answered %d %s: %s", a.Status, a.Type(), a.Body)
+			}
+			start := "User: arn:aws:iam::" + testenv.Account + ":user/nobody is not authorized to perform: " + op.Action + " on resource: arn:aws:"
+			if !strings.HasPrefix(a.Message(), start) || !strings.HasSuffix(a.Message(), " because no identity-based policy allows the "+op.Action+" action") {
+				t.Errorf("it says %q", a.Message())
+			}
+			events := e.Audit(testenv.Account)[before:]
+			if len(events) != 1 || events[0].Outcome != audit.Denied || events[0].Action != op.Action || !strings.HasSuffix(events[0].Caller, "user/nobody") ||
+				events[0].RequestID != a.Header.Get("X-Amzn-Requestid") || len(events[0].Resources) == 0 {
+				t.Errorf("recorded %+v", events)
+			}
+		})
+	}
+	// The refusals changed nothing: every operation succeeds for the administrator, those that delete last.
+	var ordered []awsapi.Operation
+	for _, last := range []bool{false, true} {
+		for _, op := range table() {
+			if strings.HasPrefix(op.Name, "Delete") == last {
+				ordered = append(ordered, op)
+			}
+		}
+	}
+	for _, op := range ordered {
+		before := len(e.Audit(testenv.Account))
+		a := w.Call(op.Path, w.body(t, e, op.Name))
+		if a.Status != op.Status || a.Header.Get("X-Amzn-Requestid") == "" || (op.Status == 204) != (a.Body == "") {
+			t.Errorf("%s answered %d, want %d: %s", op.Name, a.Status, op.Status, a.Body)
+		}
+		events := e.Audit(testenv.Account)[before:]
+		if len(events) != 1 || events[0].Outcome != audit.Allowed || events[0].Action != op.Action {
+			t.Errorf("%s recorded %+v", op.Name, events)
+		}
+	}
+}
+
+// Handles of another account are answered, to the byte, like random ones.
+func TestForeignHandles(t *testing.T) {
+	e := testenv.Start(t, func(c *server.Config) { c.Dev = true })
+	mine := newWorld(t, e, e.Admin)
+	theirs := newWorld(t, e, e.NewAccount("222222222222"))
+
+	random := world{
+		Principal: mine.Principal, jwt: mine.jwt,
+		wat:       theirs.wat[:len(theirs.wat)-20] + strings.Repeat("A", 20),
+		session:   "urn:ietf:params:oauth:request_uri:" + strings.Repeat("R", 26),
+		sessionID: "urn:ietf:params:oauth:request_uri:" + strings.Repeat("S", 26),
+		cursors:   map[string]string{},
+	}
+	for list, c := range theirs.cursors {
+		random.cursors[list] = c[:len(c)-20] + strings.Repeat("A", 20)
+	}
+	otherList := map[string]string{
+		"ListWorkloadIdentities": "ListOauth2CredentialProviders", "ListOauth2CredentialProviders": "ListApiKeyCredentialProviders", "ListApiKeyCredentialProviders": "ListWorkloadIdentities",
+	}
+	same := func(t *testing.T, path, foreign, unknown string) {
+		t.Helper()
+		a, b := mine.Call(path, foreign), mine.Call(path, unknown)
+		if a.Status != b.Status || a.Body != b.Body || a.Type() != b.Type() || a.Status < 400 {
+			t.Errorf("foreign: %d %s\nrandom:  %d %s", a.Status, a.Body, b.Status, b.Body)
+		}
+	}
+	for _, op := range table() {
+		foreign, unknown := theirs.body(t, e, op.Name), random.body(t, e, op.Name)
+		if foreign == mine.body(t, e, op.Name) {
+			continue // it takes no handle; names are checked below
+		}
+		t.Run(op.Name, func(t *testing.T) {
+			same(t, op.Path, foreign, unknown)
+			if list := otherList[op.Name]; list != "" { // a cursor of mine, but of another list
+				same(t, op.Path, `{"nextToken":"`+mine.cursors[list]+`"}`, unknown)
+				same(t, op.Path, `{"nextToken":"`+strings.TrimPrefix(mine.wat, "cwat1.")+`"}`, unknown)
+			}
+		})
+	}
+	t.Run("a session of another account polled", func(t *testing.T) {
+		poll := func(uri string) string {
+			return `{"workloadIdentityToken":"` + mine.wat + `","resourceCredentialProviderName":"vendor","scopes":["read"],"oauth2Flow":"USER_FEDERATION","sessionUri":"` + uri + `"}`
+		}
+		same(t, "/identities/oauth2/token", poll(theirs.session), poll(random.session))
+	})
+	t.Run("a session of another account completed", func(t *testing.T) {
+		done := func(uri string) string { return `{"sessionUri":"` + uri + `","userIdentifier":{"userId":"alice"}}` }
+		same(t, "/identities/CompleteResourceTokenAuth", done(theirs.session), done(random.session)) // --dev would take it
+		same(t, "/identities/CompleteResourceTokenAuth", done(theirs.sessionID), done(random.session))
+	})
+	t.Run("names of another account", func(t *testing.T) {
+		theirs.CreateWorkload("only-theirs")
+		theirs.CreateProvider("only-theirs")
+		for _, path := range []string{"GetWorkloadIdentity", "UpdateWorkloadIdentity", "DeleteWorkloadIdentity", "GetOauth2CredentialProvider", "DeleteOauth2CredentialProvider",
+			"GetApiKeyCredentialProvider", "DeleteApiKeyCredentialProvider"} {
+			a, b := mine.Call("/identities/"+path, `{"name":"only-theirs"}`), mine.Call("/identities/"+path, `{"name":"only-nobody"}`)
+			if a.Status != 404 || strings.ReplaceAll(a.Body, "only-theirs", "only-nobody") != b.Body {
+				t.Errorf("%s: %d %s\n%d %s", path, a.Status, a.Body, b.Status, b.Body)
+			}
+		}
+	})
+}
+
+// A workload that was deleted and created anew does not take back what was given out for the old one.
+func TestOldWATAfterRecreation(t *testing.T) {
+	e := testenv.Start(t)
+	w := newWorld(t, e, e.Admin)
+	if a := w.Call("/identities/DeleteWorkloadIdentity", `{"name":"agent"}`); a.Status != 204 {
+		t.Fatal(a.Body)
+	}
+	for _, state := range []string{"deleted", "created anew"} {
+		for _, op := range []string{"GetResourceOauth2Token", "GetResourceApiKey"} {
+			for _, row := range table() {
+				if row.Name == op {
+					if a := w.Call(row.Path, w.body(t, e, op)); a.Status != 401 || a.Type() != "UnauthorizedException" {
+						t.Errorf("%s, %s: %d %s", state, op, a.Status, a.Body)
+					}
+				}
+			}
+		}
+		if state == "deleted" {
+			w.CreateWorkload("agent")
+		}
+	}
+}
+
+// The refusal of a handle is recorded, too.
+func TestRefusedHandlesAreRecorded(t *testing.T) {
+	e := testenv.Start(t)
+	newWorld(t, e, e.Admin)
+	for path, body := range map[string]string{
+		"/identities/oauth2/token":                 `{"workloadIdentityToken":"x","resourceCredentialProviderName":"vendor","scopes":[],"oauth2Flow":"M2M"}`,
+		"/identities/api-key":                      `{"workloadIdentityToken":"x","resourceCredentialProviderName":"vendor"}`,
+		"/identities/CompleteResourceTokenAuth":    `{"sessionUri":"urn:ietf:params:oauth:request_uri:x","userIdentifier":{"userId":"u"}}`,
+		"/identities/ListWorkloadIdentities":       `{"nextToken":"x"}`,
+		"/identities/GetWorkloadAccessTokenForJWT": `{"workloadName":"agent","userToken":"a.b.c"}`,
+	} {
+		before := len(e.Audit(testenv.Account))
+		a := e.Admin.Call(path, body)
+		events := e.Audit(testenv.Account)[before:]
+		if a.Status < 400 || len(events) != 1 || events[0].Outcome != audit.Refused {
+			t.Errorf("%s: %d %s, recorded %+v", path, a.Status, a.Body, events)
+		}
+	}
+}
+
+// The whole of what the audit log, the answers and the log say of a journey holds none of its secrets; testenv looks at the rest at the end of every test.
+func TestCanary(t *testing.T) {
+	e := testenv.Start(t)
+	const state = "planted-custom-state-value"
+	const parameter = "planted-custom-parameter-value"
+	e.Plant(state, parameter)
+	w := newWorld(t, e, e.Admin)
+	ask := func(edit ...func(*bedrockagentcore.GetResourceOauth2TokenInput)) (*bedrockagentcore.GetResourceOauth2TokenOutput, error) {
+		return w.Token(&w.wat, "vendor2", data.Oauth2FlowTypeUserFederation, append(edit, func(in *bedrockagentcore.GetResourceOauth2TokenInput) {
+			in.CustomState, in.CustomParameters = aws.String(state), map[string]string{"tenant": parameter}
+		})...)
+	}
+	out, err := ask()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := testenv.NewBrowser(t)
+	back := b.Visit(*out.AuthorizationUrl)
+	for _, seen := range b.Seen { // vendor state, code, one-time session id
+		u, err := url.Parse(seen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, values := range u.Query() {
+			if slices.Contains([]string{"state", "code", "code_challenge", "request_uri"}, name) {
+				e.Plant(strings.TrimPrefix(values[0], "urn:ietf:params:oauth:request_uri:"))
+			}
+		}
+	}
+	e.Plant(strings.TrimPrefix(back.Get("session_id"), "urn:ietf:params:oauth:request_uri:"))
+	if err := w.Complete(back.Get("session_id"), "alice"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ask(func(in *bedrockagentcore.GetResourceOauth2TokenInput) { in.SessionUri = out.SessionUri }); err != nil {
+		t.Fatal(err)
+	}
+	// Every secret sent where it does not belong, to be repeated in an error.
+	e.Vendor.RevokeAll()
+	for _, s := range []string{w.wat, w.jwt, testenv.ClientSecret, back.Get("session_id")} {
+		quoted, _ := json.Marshal(s)
+		for _, op := range table() {
+			for _, body := range []string{`{"name":` + string(quoted) + `}`, `{"workloadName":` + string(quoted) + `,"userToken":` + string(quoted) + `}`,
+				`{"workloadIdentityToken":` + string(quoted) + `,"resourceCredentialProviderName":"vendor","scopes":[],"oauth2Flow":"M2M"}`} {
+				a := w.Call(op.Path, body)
+				if strings.Contains(op.Name, "Oauth2Token") && strings.Contains(a.Body, s) {
+					t.Errorf("%s repeats a secret: %.200s", op.Name, a.Body)
+				}
+			}
+		}
+	}
+	for _, account := range []string{testenv.Account} {
+		text, err := json.Marshal(e.Audit(account))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range []string{w.wat, w.jwt, state, parameter, testenv.ClientSecret, back.Get("session_id"), e.Vendor.Mark} {
+			if strings.Contains(string(text), s) {
+				t.Errorf("the audit log holds a secret (%.12s…)", s)
+			}
+		}
+	}
+}

@@ -1,0 +1,143 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"credence/internal/iam"
+	"credence/internal/provider"
+)
+
+// Config is how a server is run. Its zero values are no defaults; cmd/credence has those.
+type Config struct {
+	Listen              string // host:port of the public listener
+	AdminListen         string // host:port for metrics and Credence's own operations; "": with the public ones
+	DataDir             string
+	PublicURL           string // as browsers and clients reach us; "": from Listen
+	Region              string // in ARNs
+	AccountID           string // of the first account
+	Dev                 bool   // http vendors, loopback and private hosts, any issuer of user JWTs, completion by sessionUri
+	TLSCert, TLSKey     string // files
+	InsecureBehindProxy bool   // somebody in front of us speaks TLS
+	KEK                 string // URI; "": the master key file in DataDir
+	AllowPrivateHosts   []string
+	TrustedProxies      []netip.Prefix
+	Log                 *slog.Logger
+	Presets             []provider.Vendor // nil: provider.Presets
+}
+
+var regionForm = regexp.MustCompile(`^[a-z]{2,8}(-[a-z0-9]{1,16}){1,4}$`)
+
+// Validate tells everything that is wrong, each with what to do.
+func (c Config) Validate() error {
+	var problems []error
+	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+
+	beyond := false
+	for _, l := range []struct{ flag, addr string }{{"--listen", c.Listen}, {"--admin-listen", c.AdminListen}} {
+		if l.addr == "" && l.flag == "--admin-listen" {
+			continue
+		}
+		loopback, err := isLoopback(l.addr)
+		switch {
+		case err != nil:
+			problem("%s %q: %w", l.flag, l.addr, err)
+		case !loopback && c.Dev:
+			problem("%s %q: --dev is for this machine only (it opens private networks to vendors' URLs): listen on 127.0.0.1 or leave --dev out", l.flag, l.addr)
+		case !loopback && c.TLSCert == "" && !c.InsecureBehindProxy:
+			problem("%s %q: beyond this machine, tokens need TLS: give --tls-cert and --tls-key, or --insecure-behind-proxy when a proxy in front speaks TLS", l.flag, l.addr)
+		}
+		beyond = beyond || !loopback
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		problem("--tls-cert and --tls-key belong together: give both or none")
+	}
+	if c.InsecureBehindProxy && c.PublicURL == "" {
+		problem("--insecure-behind-proxy: give --public-url, the https:// URL of the proxy")
+	}
+	if host, _, err := net.SplitHostPort(c.Listen); err == nil && beyond && c.PublicURL == "" {
+		if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+			problem("--listen %q: give --public-url, since no browser can be sent to that address", c.Listen)
+		}
+	}
+	if c.PublicURL != "" {
+		if err := checkPublicURL(c.PublicURL, c.Dev); err != nil {
+			problem("--public-url %q: %w", c.PublicURL, err)
+		}
+	}
+	if !regionForm.MatchString(c.Region) {
+		problem("--region %q: must look like us-east-1", c.Region)
+	}
+	if !iam.ValidAccount(c.AccountID) {
+		problem("--account-id %q: must be 12 digits and not 000000000000", c.AccountID)
+	}
+	if c.DataDir == "" {
+		problem("--data-dir: must not be empty")
+	}
+	return errors.Join(problems...)
+}
+
+func isLoopback(addr string) (bool, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false, errors.New("must be host:port")
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		return false, fmt.Errorf("%q is not a port", port)
+	}
+	if host == "localhost" {
+		return true, nil
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback(), nil
+}
+
+func checkPublicURL(raw string, dev bool) error {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Path != "" {
+		return errors.New("must be https://HOST or https://HOST:PORT, with nothing after it")
+	}
+	switch {
+	case u.Scheme == "https", u.Scheme == "http" && dev:
+		return nil
+	case u.Scheme == "http":
+		if loopback, _ := isLoopback(net.JoinHostPort(u.Hostname(), "80")); loopback {
+			return nil
+		}
+		return errors.New("must be https, since users' codes come to it (http is for this machine, or with --dev)")
+	}
+	return errors.New("must be https")
+}
+
+// kek is the URI of the key-encryption key.
+func (c Config) kek() string {
+	if c.KEK != "" {
+		return c.KEK
+	}
+	return "file:" + filepath.Join(c.DataDir, masterKeyFile)
+}
+
+// publicURL is the one given, or the address that was listened on.
+func (c Config) publicURL(listening net.Addr) string {
+	if c.PublicURL != "" {
+		return c.PublicURL
+	}
+	scheme := "http"
+	if c.TLSCert != "" {
+		scheme = "https"
+	}
+	host := listening.String()
+	if configured, _, err := net.SplitHostPort(c.Listen); err == nil && configured != "" {
+		if _, port, err := net.SplitHostPort(host); err == nil {
+			host = net.JoinHostPort(configured, port)
+		}
+	}
+	return scheme + "://" + strings.ToLower(host)
+}

@@ -1,0 +1,294 @@
+// Package server is the composition root: the one place that names every concrete type.
+//
+// It protects the start: a data directory that others could have prepared, a key that does not belong to the database, or a listener that would
+// show tokens to a network, is refused before anything is served.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"credence/internal/access"
+	"credence/internal/admin"
+	"credence/internal/audit"
+	"credence/internal/broker"
+	"credence/internal/control"
+	"credence/internal/edge/awsapi"
+	"credence/internal/edge/consent"
+	"credence/internal/egress"
+	"credence/internal/iam"
+	"credence/internal/oauth"
+	"credence/internal/provider"
+	"credence/internal/telemetry"
+	"credence/internal/vault"
+	"credence/internal/workload"
+)
+
+// Server is one Credence.
+type Server struct {
+	// FirstStart tells what to do with a data directory that was made just now; nil otherwise.
+	FirstStart *FirstStart
+	// Vault is for programs that prepare accounts without a network.
+	Vault *vault.Vault
+
+	cfg       Config
+	installed *installation
+	broker    *broker.Broker
+	listeners []*listener
+	publicURL string
+	draining  atomic.Bool
+	readiness readiness
+}
+
+// readiness is the last answer of the database, for a second: probes are not signed, and each would cost a durable write.
+type readiness struct {
+	mu    sync.Mutex
+	until time.Time
+	err   error
+}
+
+func (r *readiness) check(probe func() error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now := time.Now(); now.After(r.until) {
+		r.err, r.until = probe(), now.Add(time.Second)
+	}
+	return r.err
+}
+
+// listener is one address with what is served there.
+type listener struct {
+	net.Listener
+	http *http.Server
+	tls  bool
+}
+
+// New opens the data directory, on a first start makes it, and listens. Nothing is served before Run.
+func New(ctx context.Context, cfg Config) (_ *Server, err error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	metrics := telemetry.New()
+	in, err := install(ctx, cfg, metrics)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, installed: in, FirstStart: in.first, Vault: in.vault}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	public, err := s.listen(cfg.Listen, cfg.TLSCert != "")
+	if err != nil {
+		return nil, err
+	}
+	s.publicURL = cfg.publicURL(public.Addr())
+	private := public
+	if cfg.AdminListen != "" {
+		if private, err = s.listen(cfg.AdminListen, cfg.TLSCert != ""); err != nil {
+			return nil, err
+		}
+	}
+	return s, s.build(metrics, public, private)
+}
+
+// build makes every part, in the order in which they depend on each other.
+func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) error {
+	cfg, st, v := s.cfg, s.installed.store, s.installed.vault
+	out, err := egress.New(egress.Config{Dev: cfg.Dev, AllowPrivate: cfg.AllowPrivateHosts})
+	if err != nil {
+		return fmt.Errorf("--allow-private-hosts: %w", err)
+	}
+	var own []netip.AddrPort
+	for _, l := range s.listeners {
+		own = append(own, l.Addr().(*net.TCPAddr).AddrPort())
+	}
+	out.SetOwnListeners(own...)
+
+	arns := iam.ARNs{Region: cfg.Region}
+	gate := access.New(audit.New(st), metrics)
+	discovery := oauth.NewDiscovery(out, out.CheckURL)
+	presets := cfg.Presets
+	if presets == nil {
+		presets = provider.Presets
+	}
+	resolver := provider.NewResolver(presets, discovery)
+	users := workload.NewVerifier(workload.VerifierConfig{Issuers: st, Discovery: discovery, Keys: oauth.NewKeySets(out), AnyIssuer: cfg.Dev})
+
+	controlPlane := control.New(control.Config{Vault: v, Store: st, Gate: gate, Resolver: resolver, ARNs: arns, CheckURL: out.CheckURL, PublicURL: s.publicURL})
+	brokerPlane := broker.New(broker.Config{
+		Vault: v, Writes: v, Leases: st, Gate: gate, Resolver: resolver, OAuth: &oauth.Client{HTTP: out, NotSent: egress.NotSent}, Users: users,
+		ARNs: arns, PublicURL: s.publicURL, Dev: cfg.Dev, Metrics: metrics, Log: cfg.Log,
+	})
+	s.broker = brokerPlane
+	adminPlane := admin.New(admin.Config{Store: st, Gate: gate, ARNs: arns, CheckURL: out.CheckURL})
+
+	door := func(operations []awsapi.Operation) http.Handler {
+		return awsapi.New(awsapi.Config{Operations: operations, Lookup: v.Caller, TrustedProxies: cfg.TrustedProxies, Log: cfg.Log, Metrics: metrics})
+	}
+	scrape := promhttp.HandlerFor(metrics.Registry, promhttp.HandlerOpts{})
+	browsers := http.NewServeMux()
+	consent.Register(browsers, consent.Config{Authorizations: brokerPlane, Secure: strings.HasPrefix(s.publicURL, "https://"), Log: cfg.Log})
+
+	api := awsapi.Operations(controlPlane, brokerPlane)
+	extensions := awsapi.Extensions(adminPlane)
+	if private == public {
+		// Whoever can reach a loopback listener is on this machine; elsewhere metrics need --admin-listen.
+		if !public.Addr().(*net.TCPAddr).IP.IsLoopback() {
+			scrape = nil
+		}
+		public.http = s.http(s.route(door(append(api, extensions...)), browsers, scrape))
+		return nil
+	}
+	public.http = s.http(s.route(door(api), browsers, nil))
+	private.http = s.http(s.route(door(extensions), nil, scrape))
+	return nil
+}
+
+// route tells browsers, probes and scrapers from API calls. It looks at the path as it came: http.ServeMux would redirect what it finds untidy, and a
+// redirect breaks a signature.
+func (s *Server) route(api, browsers, metrics http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path := r.URL.EscapedPath()
+		get := r.Method == http.MethodGet || r.Method == http.MethodHead
+		switch {
+		case get && browsers != nil && (path == "/identities/oauth2/authorize" || strings.HasPrefix(path, "/identities/oauth2/callback/")):
+			browsers.ServeHTTP(w, r)
+		case get && path == "/healthz":
+			_, _ = w.Write([]byte("ok\n"))
+		case get && path == "/readyz":
+			s.ready(w, r)
+		case get && metrics != nil && path == "/metrics":
+			metrics.ServeHTTP(w, r)
+		default:
+			api.ServeHTTP(w, r)
+		}
+	})
+}
+
+// ready answers probes: 200 when a request would be served.
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+	if s.draining.Load() {
+		http.Error(w, "stopping", http.StatusServiceUnavailable)
+		return
+	}
+	if err := s.readiness.check(func() error { return s.installed.store.Ready(context.WithoutCancel(r.Context())) }); err != nil {
+		s.cfg.Log.Error("not ready", "cause", err.Error())
+		http.Error(w, "the database does not take writes", http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = w.Write([]byte("ok\n"))
+}
+
+// http bounds how long a peer may take, and how much it may send before anything is checked.
+func (s *Server) http(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: s.recovering(h), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 90 * time.Second, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
+	}
+}
+
+// recovering answers a panic and logs where it was, but not its value, which could hold anything.
+func (s *Server) recovering(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if v := recover(); v != nil {
+				s.cfg.Log.Error("panic", "type", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
+				http.Error(w, `{"__type":"InternalServerException","message":"Something is wrong on our side."}`, http.StatusInternalServerError)
+			}
+		}()
+		h.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) listen(addr string, tls bool) (*listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	added := &listener{Listener: l, tls: tls}
+	s.listeners = append(s.listeners, added)
+	return added, nil
+}
+
+// URL is where clients and browsers reach the server.
+func (s *Server) URL() string { return s.publicURL }
+
+// AdminAddr is the address of metrics and Credence's own operations.
+func (s *Server) AdminAddr() net.Addr { return s.listeners[len(s.listeners)-1].Addr() }
+
+// How long a stopping server waits for requests under way; a call to a vendor is shorter.
+const drainTime = 30 * time.Second
+
+// Run serves until ctx ends, then lets requests under way come to their end, and closes everything.
+func (s *Server) Run(ctx context.Context) error {
+	failed := make(chan error, len(s.listeners))
+	for _, l := range s.listeners {
+		go func() {
+			if l.tls {
+				failed <- l.http.ServeTLS(l, s.cfg.TLSCert, s.cfg.TLSKey)
+			} else {
+				failed <- l.http.Serve(l)
+			}
+		}()
+	}
+	purgeCtx, stopPurge := context.WithCancel(ctx)
+	purged := make(chan struct{})
+	go func() { defer close(purged); s.purge(purgeCtx) }()
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	s.draining.Store(true)
+	stopPurge()
+	drain, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	for _, l := range s.listeners {
+		err = errors.Join(err, l.http.Shutdown(drain))
+	}
+	<-purged
+	s.broker.Wait()
+	return errors.Join(err, s.Close())
+}
+
+// purge removes, every hour, what nobody can use any more.
+func (s *Server) purge(ctx context.Context) {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if err := s.installed.store.Purge(time.Now().Add(-24 * time.Hour)); err != nil {
+				s.cfg.Log.Error("purge failed", "cause", err.Error())
+			}
+		}
+	}
+}
+
+// Close closes what New opened. Run does so itself.
+func (s *Server) Close() error {
+	var errs []error
+	for _, l := range s.listeners {
+		if err := l.Listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(append(errs, s.installed.close())...)
+}
