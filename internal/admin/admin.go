@@ -44,10 +44,11 @@ func (a *Admin) PutTrustedIssuer(_ context.Context, c iam.Caller, in *wire.PutTr
 		return nil, err
 	}
 	if err := a.CheckURL(in.Issuer); err != nil {
-		return nil, fault.Invalid("issuer", "%q %v", in.Issuer, err)
+		return nil, fault.Invalid("issuer", "%v", err)
 	}
 	i := store.TrustedIssuer{Account: c.Account, Issuer: in.Issuer, Audiences: in.Audiences, CreatedAt: time.Now()}
-	if err := a.Store.PutTrustedIssuer(i); err != nil {
+	i, err := a.Store.PutTrustedIssuer(i)
+	if err != nil {
 		return nil, err
 	}
 	return (*wire.PutTrustedIssuerOutput)(new(describe(i))), nil

@@ -122,7 +122,11 @@ func (b *Broker) OpenAuthorization(ctx context.Context, requestURI, attemptID st
 	handle := requestURI[len(sessionPrefix):]
 
 	if attemptID != "" {
-		if a, ok := b.attempt(ctx, s, attemptID, cookie); ok {
+		a, ok, err := b.attempt(ctx, s, attemptID, cookie)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
 			location, err := b.vendorURL(ctx, s, p, v, remembered, a)
 			return &Opening{Location: location}, err
 		}
@@ -132,11 +136,11 @@ func (b *Broker) OpenAuthorization(ctx context.Context, requestURI, attemptID st
 	if err != nil {
 		return nil, err
 	}
-	sealed, err := b.Vault.SealHandle(ctx, s.Account, attemptKind, text)
+	value, err := b.Vault.SealHandle(ctx, s.Account, attemptKind, text)
 	if err != nil {
 		return nil, err
 	}
-	o := &Opening{Cookie: &Cookie{Name: b.CookieName(a.ID), Value: encode(sealed), Life: time.Until(s.ExpiresAt)}}
+	o := &Opening{Cookie: &Cookie{Name: b.CookieName(a.ID), Value: value, Life: time.Until(s.ExpiresAt)}}
 	ask, err := b.mustConfirm(ctx, s, p)
 	if err != nil {
 		return nil, err
@@ -188,17 +192,15 @@ func (b *Broker) remembered(ctx context.Context, s store.Session) (r sessionRequ
 }
 
 // attempt finds this browser's attempt at a session.
-func (b *Broker) attempt(ctx context.Context, s store.Session, id string, cookie func(name string) string) (a attempt, ok bool) {
-	sealed, err := decode(cookie(b.CookieName(id)))
-	if err != nil {
-		return a, false
+func (b *Broker) attempt(ctx context.Context, s store.Session, id string, cookie func(name string) string) (a attempt, ok bool, err error) {
+	text, ok, err := b.Vault.OpenHandle(ctx, s.Account, attemptKind, cookie(b.CookieName(id)))
+	if !ok {
+		return a, false, err
 	}
-	text, err := b.Vault.OpenHandle(ctx, s.Account, attemptKind, sealed)
-	if err != nil {
-		return a, false
+	if err := json.Unmarshal(text, &a); err != nil {
+		return a, false, err
 	}
-	err = json.Unmarshal(text, &a)
-	return a, err == nil && a.ID == id && digest(a.Session) == s.ID
+	return a, a.ID == id && digest(a.Session) == s.ID, nil
 }
 
 // mustConfirm reports whether the person is asked here first: by default, outside --dev, until the same consent was given once.
@@ -226,12 +228,12 @@ func (b *Broker) vendorURL(ctx context.Context, s store.Session, p *vault.OAuth2
 	if err != nil {
 		return "", err
 	}
-	sealed, err := b.Vault.SealHandle(ctx, s.Account, stateKind, text)
+	handle, err := b.Vault.SealHandle(ctx, s.Account, stateKind, text)
 	if err != nil {
 		return "", err
 	}
 	req := oauth.AuthorizationRequest{
-		Endpoint: v.AuthorizationEndpoint, ClientID: p.Config.ClientID, RedirectURI: provider.CallbackURL(b.PublicURL, p.Row.CallbackID), State: encode(sealed),
+		Endpoint: v.AuthorizationEndpoint, ClientID: p.Config.ClientID, RedirectURI: provider.CallbackURL(b.PublicURL, p.Row.CallbackID), State: handle,
 		Scopes: r.Scopes, ScopeSeparator: v.ScopeSeparator, Verifier: secret.New(a.Verifier), Resources: r.Resources, Audiences: r.Audiences, Extra: url.Values{},
 	}
 	for name, values := range v.AuthorizeParameters {
@@ -266,17 +268,16 @@ func (b *Broker) FinishAuthorization(ctx context.Context, callbackID, query stri
 	if err != nil {
 		return nil, &Interruption{Cause: CauseUnknown, Err: err}
 	}
+	text, ok, err := b.Vault.OpenHandle(ctx, p.Row.Account, stateKind, answer.State.Reveal())
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, &Interruption{Cause: CauseUnknown}
+	}
 	var st state
-	sealed, err := decode(answer.State.Reveal())
-	if err != nil {
-		return nil, &Interruption{Cause: CauseUnknown, Err: err}
-	}
-	text, err := b.Vault.OpenHandle(ctx, p.Row.Account, stateKind, sealed)
-	if err != nil {
-		return nil, &Interruption{Cause: CauseUnknown, Err: err}
-	}
 	if err := json.Unmarshal(text, &st); err != nil {
-		return nil, &Interruption{Cause: CauseUnknown, Err: err}
+		return nil, err
 	}
 	uri := sessionURI(st.Session)
 	s, err := b.session(ctx, uri)
@@ -289,7 +290,10 @@ func (b *Broker) FinishAuthorization(ctx context.Context, callbackID, query stri
 	if err := b.stillOpen(s); err != nil {
 		return nil, err
 	}
-	a, ok := b.attempt(ctx, s, st.Attempt, cookie)
+	a, ok, err := b.attempt(ctx, s, st.Attempt, cookie)
+	if err != nil {
+		return nil, err
+	}
 	if !ok || s.Account != p.Row.Account || s.Provider != p.Row.Name {
 		b.Metrics.Consents.WithLabelValues("callback", string(CauseForeignBrowser)).Inc()
 		return nil, &Interruption{Cause: CauseForeignBrowser, Reopen: b.authorizationURL(uri)}

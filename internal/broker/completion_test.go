@@ -115,9 +115,10 @@ func TestCompleteReasons(t *testing.T) {
 	t.Run("a user known by JWT is another than one known by id", func(t *testing.T) {
 		f := newFixture(t, t.TempDir())
 		_, id, _ := f.begun("alice")
-		f.must(f.store.PutTrustedIssuer(store.TrustedIssuer{Account: account, Issuer: issuer, Audiences: []string{"app"}, CreatedAt: time.Now()}))
+		_, err := f.store.PutTrustedIssuer(store.TrustedIssuer{Account: account, Issuer: issuer, Audiences: []string{"app"}, CreatedAt: time.Now()})
+		f.must(err)
 		jwt := secret.New(f.vendor.Sign(map[string]any{"sub": "alice", "aud": "app"}))
-		_, err := f.CompleteResourceTokenAuth(context.Background(), f.caller, &wire.CompleteResourceTokenAuthInput{SessionUri: id, UserIdentifier: &wire.UserIdentifier{UserToken: &jwt}})
+		_, err = f.CompleteResourceTokenAuth(context.Background(), f.caller, &wire.CompleteResourceTokenAuthInput{SessionUri: id, UserIdentifier: &wire.UserIdentifier{UserToken: &jwt}})
 		is(t, err, fault.AccessDenied, words+"it belongs to another user")
 	})
 	t.Run("expired", func(t *testing.T) {
@@ -177,7 +178,8 @@ func TestCompleteByJWT(t *testing.T) {
 		f := newFixture(t, dir)
 		defer func() { f.Wait(); f.must(f.store.Close()) }()
 		ctx := context.Background()
-		f.must(f.store.PutTrustedIssuer(store.TrustedIssuer{Account: account, Issuer: issuer, Audiences: []string{"app"}, CreatedAt: time.Now()}))
+		_, err := f.store.PutTrustedIssuer(store.TrustedIssuer{Account: account, Issuer: issuer, Audiences: []string{"app"}, CreatedAt: time.Now()})
+		f.must(err)
 		jwt := func(sub string) secret.String {
 			return secret.New(f.vendor.Sign(map[string]any{"sub": sub, "aud": []string{"x", "app"}, "exp": time.Now().Add(2 * time.Minute).Unix()}))
 		}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"net/url"
 	"strings"
@@ -39,11 +38,6 @@ func (b *Broker) session(ctx context.Context, uri string) (store.Session, error)
 	}
 	return b.Vault.Session(ctx, digest(handle))
 }
-
-// encode and decode are the text form of sealed bytes in URLs and cookies.
-func encode(sealed []byte) string { return base64.RawURLEncoding.EncodeToString(sealed) }
-
-func decode(text string) ([]byte, error) { return base64.RawURLEncoding.Strict().DecodeString(text) }
 
 // host names the host of a URL for a person; for a private-use scheme, the scheme.
 func host(raw string) string {

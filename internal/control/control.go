@@ -6,7 +6,6 @@ package control
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"time"
 
@@ -51,33 +50,27 @@ func (c *Control) page(ctx context.Context, caller iam.Caller, operation string,
 	if nextToken == nil {
 		return p, nil
 	}
-	after, err := c.openCursor(ctx, caller.Account, operation, *nextToken)
-	if errors.Is(err, fault.Decryption) {
+	after, ok, err := c.Vault.OpenHandle(ctx, caller.Account, cursor(operation), *nextToken)
+	if err != nil {
 		return p, err
 	}
-	if err != nil {
+	if !ok {
 		return p, c.Gate.Refuse(caller, access.Request{Action: service + operation}, fault.Invalid("nextToken", "is not one that %s returned: leave it out to begin anew", operation))
 	}
-	p.After = after
+	p.After = string(after)
 	return p, nil
 }
 
-func (c *Control) openCursor(ctx context.Context, account, operation, token string) (string, error) {
-	sealed, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil {
-		return "", err
-	}
-	after, err := c.Vault.OpenHandle(ctx, account, "cursor "+operation, sealed)
-	return string(after), err
-}
+// cursor is the kind of handle that continues a list.
+func cursor(operation string) string { return "cursor " + operation }
 
 // nextToken seals where a list goes on; nil when it is at its end.
 func (c *Control) nextToken(ctx context.Context, account, operation, last string, more bool) (*string, error) {
 	if !more {
 		return nil, nil
 	}
-	sealed, err := c.Vault.SealHandle(ctx, account, "cursor "+operation, []byte(last))
-	return new(base64.RawURLEncoding.EncodeToString(sealed)), err
+	token, err := c.Vault.SealHandle(ctx, account, cursor(operation), []byte(last))
+	return &token, err
 }
 
 // notFound is the API's answer for a resource that does not exist; other errors pass.

@@ -226,7 +226,7 @@ func (c *Control) customConfig(cfg provider.Config, path string, in *wire.Custom
 	d := in.OauthDiscovery
 	if d.DiscoveryUrl != nil {
 		if err := c.CheckURL(*d.DiscoveryUrl); err != nil {
-			return refuse("oauthDiscovery.discoveryUrl", "%q %v", *d.DiscoveryUrl, err)
+			return refuse("oauthDiscovery.discoveryUrl", "%v", err)
 		}
 		cfg.DiscoveryURL = *d.DiscoveryUrl
 	} else {
@@ -234,7 +234,7 @@ func (c *Control) customConfig(cfg provider.Config, path string, in *wire.Custom
 		const metadata = "oauthDiscovery.authorizationServerMetadata"
 		for _, u := range []struct{ member, url string }{{"issuer", m.Issuer}, {"authorizationEndpoint", m.AuthorizationEndpoint}, {"tokenEndpoint", m.TokenEndpoint}} {
 			if err := c.CheckURL(u.url); err != nil {
-				return refuse(metadata+"."+u.member, "%q %v", u.url, err)
+				return refuse(metadata+"."+u.member, "%v", err)
 			}
 		}
 		if cfg.AuthMethod != "" && len(m.TokenEndpointAuthMethods) > 0 {

@@ -13,11 +13,11 @@ import (
 // Names that the return URL will be given (broker); one that the application uses itself would be read twice.
 var reservedParameters = []string{"session_id", "state", "error", "error_description"}
 
-// checkReturnURLs refuses return URLs that a browser should not be sent to with a session id.
+// checkReturnURLs refuses return URLs that a browser should not be sent to with a session id. The message does not repeat the URL, which may hold a password.
 func checkReturnURLs(urls []string) error {
 	for i, u := range urls {
 		if err := checkReturnURL(u); err != nil {
-			return fault.Invalid(fmt.Sprintf("allowedResourceOauth2ReturnUrls[%d]", i), "%q %v", u, err)
+			return fault.Invalid(fmt.Sprintf("allowedResourceOauth2ReturnUrls[%d]", i), "%v", err)
 		}
 	}
 	return nil
@@ -55,10 +55,10 @@ func checkReturnURL(raw string) error {
 		}
 	case u.Scheme == "http":
 		if h := strings.ToLower(u.Hostname()); h != "localhost" && h != "127.0.0.1" && h != "::1" {
-			return errors.New("must be https; http is for this machine only (localhost, 127.0.0.1, [::1])")
+			return fmt.Errorf("must be https; http is for this machine only (localhost, 127.0.0.1, [::1]), not %q", h)
 		}
 	case !strings.Contains(u.Scheme, "."):
-		return errors.New("must be https, http on this machine, or an application's own scheme with a dot, such as com.example.app:/callback")
+		return fmt.Errorf("must be https, http on this machine, or an application's own scheme with a dot, such as com.example.app:/callback, not %q", u.Scheme)
 	}
 	return nil
 }

@@ -112,15 +112,17 @@ type TrustedIssuer struct {
 	CreatedAt time.Time
 }
 
-// PutTrustedIssuer adds an issuer or replaces its audiences.
-func (s *Store) PutTrustedIssuer(i TrustedIssuer) error {
-	return s.write(func(t *tx) error {
-		if err := t.exec(`INSERT INTO trusted_issuers (account, issuer, audiences, created_at) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (account, issuer) DO UPDATE SET audiences = excluded.audiences`, i.Account, i.Issuer, listText(i.Audiences), millis(i.CreatedAt)); err != nil {
+// PutTrustedIssuer adds an issuer or replaces the audiences of the one that is there, and returns what is there then.
+func (s *Store) PutTrustedIssuer(i TrustedIssuer) (TrustedIssuer, error) {
+	err := s.write(func(t *tx) error {
+		if err := t.get([]any{moment{&i.CreatedAt}}, `INSERT INTO trusted_issuers (account, issuer, audiences, created_at) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (account, issuer) DO UPDATE SET audiences = excluded.audiences RETURNING created_at`,
+			i.Account, i.Issuer, listText(i.Audiences), millis(i.CreatedAt)); err != nil {
 			return err
 		}
 		return t.bumpEpoch(i.Account)
 	})
+	return i, err
 }
 
 const trustedIssuerColumns = `account, issuer, audiences, created_at`

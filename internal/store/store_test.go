@@ -211,9 +211,15 @@ func TestAccountsKeysetsAndKeys(t *testing.T) {
 func TestTrustedIssuers(t *testing.T) {
 	s, ctx := open(t), t.Context()
 	i := TrustedIssuer{alpha, "https://idp", []string{"a"}, noon}
-	must(t, s.PutTrustedIssuer(i))
+	put, err := s.PutTrustedIssuer(i)
+	must(t, err)
+	same(t, put, i)
 	i.Audiences = []string{"b", "c"}
-	must(t, s.PutTrustedIssuer(i))
+	again := i
+	again.CreatedAt = noon.Add(time.Hour) // the first time counts
+	put, err = s.PutTrustedIssuer(again)
+	must(t, err)
+	same(t, put, i)
 	got, err := s.TrustedIssuer(ctx, alpha, "https://idp")
 	must(t, err)
 	same(t, got, i)

@@ -125,7 +125,7 @@ func (v *Vault) PutUserPolicy(account, user, name, document string) error {
 	if err := v.store.PutUserPolicy(account, user, name, document, time.Now()); err != nil {
 		return err
 	}
-	v.callers.rows.InvalidateAll() // keyed by access key; policy writes are rare
+	v.callers.forgetAll() // keyed by access key; policy writes are rare
 	return nil
 }
 
@@ -145,6 +145,6 @@ func (v *Vault) CreateAccessKey(ctx context.Context, account, user string, repla
 	if err := v.store.InsertAccessKey(row, replace); err != nil {
 		return AccessKey{}, err
 	}
-	v.callers.rows.InvalidateAll()
+	v.callers.forgetAll()
 	return k, nil
 }

@@ -3,8 +3,10 @@ package vault
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/keyset"
@@ -118,33 +120,38 @@ func (v *Vault) open(ctx context.Context, p place, sealed []byte) ([]byte, error
 	return plaintext, nil
 }
 
-// errNoHandle: what came from outside is no handle of ours, of that kind, for that account.
-var errNoHandle = errors.New("not a handle of this account")
-
-// SealHandle seals what will travel outside and come back: kind says what it is, and a handle opens as nothing else.
-func (v *Vault) SealHandle(ctx context.Context, account, kind string, plaintext []byte) ([]byte, error) {
+// SealHandle seals what will travel outside and come back, as base64url: kind says what it is, and a handle opens as nothing else.
+func (v *Vault) SealHandle(ctx context.Context, account, kind string, plaintext []byte) (string, error) {
 	k, err := v.keys(ctx, account)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	sealed, err := k.handles.Encrypt(plaintext, handleContext(account, kind))
 	if err != nil {
-		return nil, fault.Wrap(fault.Encryption, err, "the keys of account %s do not seal", account)
+		return "", fault.Wrap(fault.Encryption, err, "the keys of account %s do not seal", account)
 	}
-	return sealed, nil
+	return base64.RawURLEncoding.EncodeToString(sealed), nil
 }
 
-// OpenHandle opens what SealHandle sealed for the same account and kind; anything else is an error that tells nothing more.
-func (v *Vault) OpenHandle(ctx context.Context, account, kind string, sealed []byte) ([]byte, error) {
+// OpenHandle opens what SealHandle sealed for the same account and kind; anything else is not ok, and nothing more is told. An error is
+// about the account's keys: whoever gets one knows nothing of the handle.
+func (v *Vault) OpenHandle(ctx context.Context, account, kind, handle string) (plaintext []byte, ok bool, err error) {
+	if strings.ContainsAny(handle, "\r\n") { // the decoder passes over them; a handle has one spelling
+		return nil, false, nil
+	}
+	sealed, err := base64.RawURLEncoding.Strict().DecodeString(handle)
+	if err != nil {
+		return nil, false, nil
+	}
 	k, err := v.keys(ctx, account)
-	if err != nil {
-		return nil, err
+	if errors.Is(err, fault.NotFound) { // no such account
+		return nil, false, nil
 	}
-	plaintext, err := k.handles.Decrypt(sealed, handleContext(account, kind))
 	if err != nil {
-		return nil, errNoHandle
+		return nil, false, err
 	}
-	return plaintext, nil
+	plaintext, err = k.handles.Decrypt(sealed, handleContext(account, kind))
+	return plaintext, err == nil, nil
 }
 
 func handleContext(account, kind string) []byte {

@@ -107,6 +107,7 @@ func (v *Vault) sealOAuth2Provider(ctx context.Context, p *OAuth2Provider, clien
 
 // DeleteOAuth2Provider removes a provider with its tags, grants and authorization sessions.
 func (v *Vault) DeleteOAuth2Provider(account, name, resource string) error {
+	defer v.grants.forgetAll()
 	defer v.providers.forget(key(account, name))
 	return v.store.DeleteOAuth2Provider(account, name, resource)
 }

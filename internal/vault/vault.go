@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/maypok86/otter/v2"
-
 	"credence/internal/fault"
 	"credence/internal/iam"
 	"credence/internal/store"
@@ -70,31 +68,6 @@ func New(ctx context.Context, cfg Config) (*Vault, error) {
 	}
 	return v, nil
 }
-
-// cache keeps rows, sealed as they are, until a write of ours makes them old. A write during a load discards what was loaded.
-type cache[T any] struct {
-	rows      *otter.Cache[string, T]
-	hit, miss interface{ Inc() }
-}
-
-func newCache[T any](m *telemetry.Metrics, name string, size int, weight func(T) uint32) *cache[T] {
-	opts := &otter.Options[string, T]{MaximumSize: size}
-	if weight != nil {
-		opts = &otter.Options[string, T]{MaximumWeight: uint64(size), Weigher: func(_ string, v T) uint32 { return weight(v) }}
-	}
-	return &cache[T]{otter.Must(opts), m.Cache.WithLabelValues(name, "hit"), m.Cache.WithLabelValues(name, "miss")}
-}
-
-func (c *cache[T]) get(ctx context.Context, key string, load func(context.Context) (T, error)) (T, error) {
-	if v, ok := c.rows.GetIfPresent(key); ok {
-		c.hit.Inc()
-		return v, nil
-	}
-	c.miss.Inc()
-	return c.rows.Get(ctx, key, otter.LoaderFunc[string, T](func(ctx context.Context, _ string) (T, error) { return load(ctx) }))
-}
-
-func (c *cache[T]) forget(key string) { c.rows.Invalidate(key) }
 
 // key joins an account, which has a fixed length, and a name.
 func key(account, name string) string { return account + name }

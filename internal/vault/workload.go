@@ -21,6 +21,7 @@ func (v *Vault) UpdateWorkload(w store.Workload) error {
 
 // DeleteWorkload removes a workload identity with its tags, grants and authorization sessions.
 func (v *Vault) DeleteWorkload(account, name, resource string) error {
+	defer v.grants.forgetAll()
 	defer v.workloads.forget(key(account, name))
 	return v.store.DeleteWorkload(account, name, resource)
 }

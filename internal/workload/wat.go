@@ -26,8 +26,8 @@ const (
 
 // Sealer seals what travels outside, bound to an account and a kind of handle; *vault.Vault is one.
 type Sealer interface {
-	SealHandle(ctx context.Context, account, kind string, plaintext []byte) ([]byte, error)
-	OpenHandle(ctx context.Context, account, kind string, sealed []byte) ([]byte, error)
+	SealHandle(ctx context.Context, account, kind string, plaintext []byte) (handle string, err error)
+	OpenHandle(ctx context.Context, account, kind, handle string) (plaintext []byte, ok bool, err error)
 }
 
 // Token is what a workload access token says.
@@ -54,33 +54,29 @@ func Mint(ctx context.Context, s Sealer, account string, t Token) (secret.String
 	if err != nil {
 		return secret.String{}, err
 	}
-	sealed, err := s.SealHandle(ctx, account, kind, plaintext)
+	handle, err := s.SealHandle(ctx, account, kind, plaintext)
 	if err != nil {
 		return secret.String{}, err
 	}
-	if n := len(prefix) + base64.RawURLEncoding.EncodedLen(len(sealed)); n > MaxLength {
+	if n := len(prefix) + len(handle); n > MaxLength {
 		return secret.String{}, fault.Invalid("userToken", "is too long: the workload access token that carries it would have %d characters, at most %d are possible", n, MaxLength)
 	}
-	return secret.New(prefix + base64.RawURLEncoding.EncodeToString(sealed)), nil
+	return secret.New(prefix + handle), nil
 }
 
 // Open reads a workload access token of an account. Every token that is not one of this account, or is past its end, is an Unauthorized
-// fault; all but the expired get the same text.
+// fault; all but the expired get the same text. Any other error is about the account's keys, not the token.
 func Open(ctx context.Context, s Sealer, account string, wat secret.String) (Token, error) {
 	unknown := fault.New(fault.Unauthorized, "The workload access token is not valid: get a new one with GetWorkloadAccessToken, GetWorkloadAccessTokenForJWT or GetWorkloadAccessTokenForUserId")
-	text, ok := strings.CutPrefix(wat.Reveal(), prefix)
+	handle, ok := strings.CutPrefix(wat.Reveal(), prefix)
 	if !ok {
 		return Token{}, unknown
 	}
-	sealed, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	plaintext, ok, err := s.OpenHandle(ctx, account, kind, handle)
 	if err != nil {
-		return Token{}, unknown
+		return Token{}, err
 	}
-	plaintext, err := s.OpenHandle(ctx, account, kind, sealed)
-	if err != nil {
-		if errors.Is(err, fault.Decryption) { // the account's keys, not the token, are at fault
-			return Token{}, err
-		}
+	if !ok {
 		return Token{}, unknown
 	}
 	t, err := decode(plaintext)
@@ -104,7 +100,7 @@ func (t Token) encode() ([]byte, error) {
 		}
 		for i, p := range parts {
 			raw, err := base64.RawURLEncoding.Strict().DecodeString(p)
-			if err != nil {
+			if err != nil || strings.ContainsAny(p, "\r\n") { // which the decoder passes over
 				return nil, fault.Invalid("userToken", "is not a JWT: part %d is not unpadded base64url", i+1)
 			}
 			segments[i] = raw

@@ -161,6 +161,7 @@ func TestForeignHandles(t *testing.T) {
 	e := testenv.Start(t, func(c *server.Config) { c.Dev = true })
 	mine := newWorld(t, e, e.Admin)
 	theirs := newWorld(t, e, e.NewAccount("222222222222"))
+	theirs.jwt = mine.jwt // a user's token is of no account
 
 	random := world{
 		Principal: mine.Principal, jwt: mine.jwt,

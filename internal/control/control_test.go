@@ -1,0 +1,615 @@
+package control_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/ncruces/go-sqlite3/driver"
+
+	"credence/internal/access"
+	"credence/internal/audit"
+	"credence/internal/control"
+	"credence/internal/egress"
+	"credence/internal/fault"
+	"credence/internal/iam"
+	"credence/internal/oauth"
+	"credence/internal/provider"
+	"credence/internal/secret"
+	"credence/internal/store"
+	"credence/internal/telemetry"
+	"credence/internal/vault"
+	"credence/internal/wire"
+)
+
+const (
+	alpha = "111111111111"
+	beta  = "222222222222"
+
+	publicURL = "https://credence.example"
+	planted   = "planted-secret-0123456789" // no answer and no error may hold it
+)
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// bed is the plane over a real database, with a second connection to look at it.
+type bed struct {
+	*control.Control
+	kek     *vault.KEK
+	content *sql.Stmt // every row
+}
+
+func open(t *testing.T) *bed {
+	t.Helper()
+	return openIn(t, t.TempDir(), egress.Config{})
+}
+
+func openIn(t *testing.T, dir string, out egress.Config) *bed {
+	t.Helper()
+	key, err := vault.NewMasterKey()
+	must(t, err)
+	keyFile := filepath.Join(dir, "master.key")
+	must(t, os.WriteFile(keyFile, key, 0o600))
+	b := new(bed)
+	b.kek, err = vault.OpenKEK("file:" + keyFile)
+	must(t, err)
+	path := filepath.Join(dir, "credence.db")
+	s, err := store.Open(context.Background(), store.Config{Path: path})
+	must(t, err)
+	t.Cleanup(func() { _ = s.Close() })
+	metrics := telemetry.New()
+	v, err := vault.New(context.Background(), vault.Config{Store: s, KEK: b.kek, Metrics: metrics})
+	must(t, err)
+	must(t, v.CreateAccount(alpha))
+	must(t, v.CreateAccount(beta))
+	client, err := egress.New(out)
+	must(t, err)
+	b.Control = control.New(control.Config{
+		Vault: v, Store: s, Gate: access.New(audit.New(s), metrics), Resolver: provider.NewResolver(provider.Presets, oauth.NewDiscovery(client, client.CheckURL)),
+		ARNs: iam.ARNs{Region: "eu-west-1"}, CheckURL: client.CheckURL, PublicURL: publicURL,
+	})
+	file, err := driver.Open("file:" + path + "?_pragma=busy_timeout(10000)")
+	must(t, err)
+	t.Cleanup(func() { _ = file.Close() })
+	b.content, err = file.Prepare(content(t, file))
+	must(t, err)
+	return b
+}
+
+func caller(t testing.TB, account, policy string) iam.Caller {
+	t.Helper()
+	p, err := iam.ParsePolicy([]byte(policy))
+	must(t, err)
+	return iam.Caller{Account: account, ARN: iam.User(account, "admin"), Policies: []*iam.Policy{p}}
+}
+
+func administrator(t testing.TB, account string) iam.Caller { return caller(t, account, iam.AllowAll) }
+
+// content is a query for every row of every table but the audit log's, as text.
+func content(t *testing.T, file *sql.DB) string {
+	t.Helper()
+	var query string
+	must(t, file.QueryRow(`SELECT group_concat(one, ' UNION ALL ') || ' ORDER BY 1' FROM (
+		SELECT 'SELECT ''' || m.name || ' '' || ' || group_concat('quote(' || c.name || ')', ' || '' '' || ') || ' FROM ' || m.name AS one
+		FROM sqlite_master m JOIN pragma_table_info(m.name) c WHERE m.type = 'table' AND m.name <> 'audit_batches' GROUP BY m.name)`).Scan(&query))
+	return query
+}
+
+// rows is every row of every table but the audit log's.
+func (b *bed) rows(t *testing.T) string {
+	t.Helper()
+	rows, err := b.content.Query()
+	must(t, err)
+	var out strings.Builder
+	for rows.Next() {
+		var row string
+		must(t, rows.Scan(&row))
+		fmt.Fprintln(&out, row)
+	}
+	must(t, rows.Err())
+	return out.String()
+}
+
+// events are those of an account, in order.
+func (b *bed) events(t *testing.T, account string) (all []audit.Event) {
+	t.Helper()
+	batches, err := b.Store.AuditBatches(context.Background(), account)
+	must(t, err)
+	for _, batch := range batches {
+		for line := range bytes.Lines(batch.Events) {
+			var e audit.Event
+			must(t, json.Unmarshal(line, &e))
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// wantInvalid wants a Validation fault about one member.
+func wantInvalid(t *testing.T, err error, member string, says ...string) {
+	t.Helper()
+	f, ok := errors.AsType[*fault.Fault](err)
+	if !ok || f.Kind != fault.Validation || len(f.Fields) != 1 || f.Fields[0].Name != member {
+		t.Errorf("got %v, want a validation fault about %s", err, member)
+		return
+	}
+	for _, s := range says {
+		if !strings.Contains(f.Msg, s) {
+			t.Errorf("%q does not say %q", f.Msg, s)
+		}
+	}
+	if strings.Contains(f.Error(), planted) {
+		t.Errorf("the error holds a secret: %v", f)
+	}
+}
+
+// wantNotFound wants the API's answer for a resource that is not there.
+func wantNotFound(t *testing.T, err error, arn string) {
+	t.Helper()
+	if f, ok := errors.AsType[*fault.Fault](err); !ok || f.Kind != fault.NotFound || f.Msg != "Resource not found: "+arn {
+		t.Errorf("got %v, want not_found for %s", err, arn)
+	}
+}
+
+// wantNoSecrets looks for the planted secret in an answer as clients get it.
+func wantNoSecrets(t *testing.T, out any) {
+	t.Helper()
+	text, err := json.Marshal(out)
+	must(t, err)
+	if bytes.Contains(text, []byte(planted)) || bytes.Contains(text, []byte(secret.Redacted)) {
+		t.Errorf("an answer holds a secret: %s", text)
+	}
+}
+
+func (b *bed) wantTags(t *testing.T, resource string, want map[string]string) {
+	t.Helper()
+	tags, err := b.Store.Tags(t.Context(), alpha, resource)
+	must(t, err)
+	if d := cmp.Diff(want, tags); d != "" {
+		t.Errorf("tags of %s (-want +got)\n%s", resource, d)
+	}
+}
+
+func plantedSecret() *secret.String { return new(secret.New(planted)) }
+
+// operation is one operation of the plane on things of one name.
+type operation struct {
+	name      string
+	resources []string // that the caller must have rights to
+	call      func(iam.Caller) error
+}
+
+const (
+	directoryARN = "arn:aws:bedrock-agentcore:eu-west-1:" + alpha + ":workload-identity-directory/default"
+	workloadARN  = directoryARN + "/workload-identity/agent"
+	vaultARN     = "arn:aws:bedrock-agentcore:eu-west-1:" + alpha + ":token-vault/default"
+	oauth2ARN    = vaultARN + "/oauth2credentialprovider/github"
+	apiKeyARN    = vaultARN + "/apikeycredentialprovider/github"
+)
+
+// operations are all of the plane, in an order in which each finds what it needs.
+func (b *bed) operations(ctx context.Context) []operation {
+	workload, oauth2, apiKey := []string{directoryARN, workloadARN}, []string{oauth2ARN, vaultARN}, []string{apiKeyARN, vaultARN}
+	return []operation{
+		{"CreateWorkloadIdentity", workload, func(c iam.Caller) error {
+			_, err := b.CreateWorkloadIdentity(ctx, c, &wire.CreateWorkloadIdentityInput{Name: "agent"})
+			return err
+		}},
+		{"GetWorkloadIdentity", workload, func(c iam.Caller) error {
+			_, err := b.GetWorkloadIdentity(ctx, c, &wire.GetWorkloadIdentityInput{Name: "agent"})
+			return err
+		}},
+		{"ListWorkloadIdentities", []string{directoryARN}, func(c iam.Caller) error {
+			_, err := b.ListWorkloadIdentities(ctx, c, &wire.ListWorkloadIdentitiesInput{})
+			return err
+		}},
+		{"UpdateWorkloadIdentity", workload, func(c iam.Caller) error {
+			_, err := b.UpdateWorkloadIdentity(ctx, c, &wire.UpdateWorkloadIdentityInput{Name: "agent", CompleteBySessionUri: new(true)})
+			return err
+		}},
+		{"CreateOauth2CredentialProvider", oauth2, func(c iam.Caller) error {
+			_, err := b.CreateOauth2CredentialProvider(ctx, c, &wire.CreateOauth2CredentialProviderInput{
+				Name: "github", CredentialProviderVendor: wire.VendorGithubOauth2, Oauth2ProviderConfigInput: github("client", plantedSecret()),
+			})
+			return err
+		}},
+		{"GetOauth2CredentialProvider", oauth2, func(c iam.Caller) error {
+			_, err := b.GetOauth2CredentialProvider(ctx, c, &wire.GetOauth2CredentialProviderInput{Name: "github"})
+			return err
+		}},
+		{"ListOauth2CredentialProviders", []string{vaultARN}, func(c iam.Caller) error {
+			_, err := b.ListOauth2CredentialProviders(ctx, c, &wire.ListOauth2CredentialProvidersInput{})
+			return err
+		}},
+		{"UpdateOauth2CredentialProvider", oauth2, func(c iam.Caller) error {
+			_, err := b.UpdateOauth2CredentialProvider(ctx, c, &wire.UpdateOauth2CredentialProviderInput{
+				Name: "github", CredentialProviderVendor: wire.VendorGithubOauth2, Oauth2ProviderConfigInput: github("client", plantedSecret()),
+			})
+			return err
+		}},
+		{"CreateApiKeyCredentialProvider", apiKey, func(c iam.Caller) error {
+			_, err := b.CreateApiKeyCredentialProvider(ctx, c, &wire.CreateApiKeyCredentialProviderInput{Name: "github", ApiKey: plantedSecret()})
+			return err
+		}},
+		{"GetApiKeyCredentialProvider", apiKey, func(c iam.Caller) error {
+			_, err := b.GetApiKeyCredentialProvider(ctx, c, &wire.GetApiKeyCredentialProviderInput{Name: "github"})
+			return err
+		}},
+		{"ListApiKeyCredentialProviders", []string{vaultARN}, func(c iam.Caller) error {
+			_, err := b.ListApiKeyCredentialProviders(ctx, c, &wire.ListApiKeyCredentialProvidersInput{})
+			return err
+		}},
+		{"UpdateApiKeyCredentialProvider", apiKey, func(c iam.Caller) error {
+			_, err := b.UpdateApiKeyCredentialProvider(ctx, c, &wire.UpdateApiKeyCredentialProviderInput{Name: "github", ApiKey: plantedSecret()})
+			return err
+		}},
+		{"GetTokenVault", []string{vaultARN}, func(c iam.Caller) error {
+			_, err := b.GetTokenVault(ctx, c, &wire.GetTokenVaultInput{})
+			return err
+		}},
+		{"DeleteWorkloadIdentity", workload, func(c iam.Caller) error {
+			_, err := b.DeleteWorkloadIdentity(ctx, c, &wire.DeleteWorkloadIdentityInput{Name: "agent"})
+			return err
+		}},
+		{"DeleteOauth2CredentialProvider", oauth2, func(c iam.Caller) error {
+			_, err := b.DeleteOauth2CredentialProvider(ctx, c, &wire.DeleteOauth2CredentialProviderInput{Name: "github"})
+			return err
+		}},
+		{"DeleteApiKeyCredentialProvider", apiKey, func(c iam.Caller) error {
+			_, err := b.DeleteApiKeyCredentialProvider(ctx, c, &wire.DeleteApiKeyCredentialProviderInput{Name: "github"})
+			return err
+		}},
+	}
+}
+
+func allowOn(operation string, resources ...string) string {
+	list, _ := json.Marshal(resources) // strings always marshal
+	return fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"bedrock-agentcore:%s","Resource":%s}]}`, operation, list)
+}
+
+// Every operation asks for its own action on each of its resources, whether what it names exists or not; whoever lacks one of them is told nothing
+// and changes nothing. One event is recorded of each decision.
+func TestEveryOperationNeedsItsRights(t *testing.T) {
+	b := open(t)
+	const denyAll = `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"*","Resource":"*"}]}`
+	refused := func(t *testing.T, o operation, policy string) {
+		t.Helper()
+		before, recorded := b.rows(t), len(b.events(t, alpha))
+		if err := o.call(caller(t, alpha, policy)); !errors.Is(err, fault.AccessDenied) {
+			t.Errorf("with %s: %v, want access_denied", policy, err)
+		}
+		if b.rows(t) != before {
+			t.Errorf("with %s: rows changed", policy)
+		}
+		events := b.events(t, alpha)
+		if len(events) != recorded+1 {
+			t.Fatalf("%d events recorded, want 1", len(events)-recorded)
+		}
+		e := events[recorded]
+		if e.Action != "bedrock-agentcore:"+o.name || e.Outcome != audit.Denied || !cmp.Equal(e.Resources, o.resources) || e.Caller != iam.User(alpha, "admin") {
+			t.Errorf("recorded %+v", e)
+		}
+	}
+	for _, o := range b.operations(t.Context()) {
+		t.Run(o.name, func(t *testing.T) {
+			refused(t, o, denyAll)
+			refused(t, o, allowOn("GetWorkloadAccessToken", "*"))
+			for i := range o.resources {
+				refused(t, o, allowOn(o.name, append(slices.Delete(slices.Clone(o.resources), i, i+1), "arn:aws:bedrock-agentcore:eu-west-1:"+beta+":*")...))
+			}
+			recorded := len(b.events(t, alpha))
+			if err := o.call(caller(t, alpha, allowOn(o.name, o.resources...))); err != nil {
+				t.Errorf("with the rights it needs: %v", err)
+			}
+			if events := b.events(t, alpha); len(events) != recorded+1 || events[recorded].Outcome != audit.Allowed {
+				t.Errorf("recorded %+v, want one that was allowed", events[recorded:])
+			}
+			refused(t, o, denyAll)
+		})
+	}
+}
+
+// What cannot be recorded is not done.
+func TestNothingIsDoneUnrecorded(t *testing.T) {
+	b := open(t)
+	must(t, b.Store.Close())
+	for _, o := range b.operations(t.Context()) {
+		if err := o.call(administrator(t, alpha)); fault.KindOf(err) != fault.Internal || err == nil {
+			t.Errorf("%s: %v, want internal", o.name, err)
+		}
+	}
+}
+
+// What is not there gets the same answer everywhere, with its ARN.
+func TestNotFound(t *testing.T) {
+	b := open(t)
+	arns := map[string]string{"Workload": workloadARN, "Oauth2": oauth2ARN, "ApiKey": apiKeyARN}
+	for _, o := range b.operations(t.Context()) {
+		if strings.HasPrefix(o.name, "Create") || strings.HasPrefix(o.name, "List") || o.name == "GetTokenVault" {
+			continue
+		}
+		for part, arn := range arns {
+			if strings.Contains(o.name, part) {
+				before := b.rows(t)
+				wantNotFound(t, o.call(administrator(t, alpha)), arn)
+				if b.rows(t) != before {
+					t.Errorf("%s: rows changed", o.name)
+				}
+			}
+		}
+	}
+}
+
+// Accounts do not see each other's things, though the names are equal.
+func TestAccountsAreApart(t *testing.T) {
+	b := open(t)
+	all := b.operations(t.Context())
+	for _, o := range all {
+		if !strings.HasPrefix(o.name, "Delete") {
+			must(t, o.call(administrator(t, alpha)))
+		}
+	}
+	for _, o := range all {
+		if strings.HasPrefix(o.name, "Create") || strings.HasPrefix(o.name, "List") {
+			continue
+		}
+		before := b.rows(t)
+		if err := o.call(administrator(t, beta)); !errors.Is(err, fault.NotFound) {
+			t.Errorf("%s in another account: %v, want not_found", o.name, err)
+		}
+		if b.rows(t) != before {
+			t.Errorf("%s in another account changed rows", o.name)
+		}
+	}
+	out, err := b.ListWorkloadIdentities(t.Context(), administrator(t, beta), &wire.ListWorkloadIdentitiesInput{})
+	if err != nil || len(out.WorkloadIdentities) != 0 || out.NextToken != nil {
+		t.Errorf("%+v, %v", out, err)
+	}
+	for _, o := range all {
+		if strings.HasPrefix(o.name, "Create") {
+			if err := o.call(administrator(t, beta)); err != nil {
+				t.Errorf("%s with the same name in another account: %v", o.name, err)
+			}
+		}
+	}
+}
+
+func TestTokenVault(t *testing.T) {
+	b := open(t)
+	c := administrator(t, alpha)
+	get := func(id *string) (*wire.GetTokenVaultOutput, error) {
+		return b.GetTokenVault(t.Context(), c, &wire.GetTokenVaultInput{TokenVaultId: id})
+	}
+	_, err := get(nil)
+	wantNotFound(t, err, vaultARN)
+	_, err = b.CreateApiKeyCredentialProvider(t.Context(), c, &wire.CreateApiKeyCredentialProviderInput{Name: "one", ApiKey: plantedSecret()})
+	must(t, err)
+	for name, id := range map[string]*string{"without an id": nil, "by id": new("default")} {
+		out, err := get(id)
+		must(t, err)
+		if out.TokenVaultId != "default" || *out.KmsConfiguration != (wire.KmsConfiguration{KeyType: wire.KeyServiceManaged}) || out.LastModifiedDate.IsZero() {
+			t.Errorf("%s: %+v", name, out)
+		}
+	}
+	_, err = get(new("other"))
+	wantNotFound(t, err, strings.Replace(vaultARN, "default", "other", 1))
+}
+
+// lister is one list of the plane.
+type lister struct {
+	most   int // per page, when the request does not say
+	create func(name string) error
+	list   func(c iam.Caller, next *string, max *int32) (names []string, token *string, err error)
+}
+
+func (b *bed) listers(t *testing.T) map[string]lister {
+	ctx, c := t.Context(), administrator(t, alpha)
+	return map[string]lister{
+		"ListWorkloadIdentities": {20, func(name string) error {
+			_, err := b.CreateWorkloadIdentity(ctx, c, &wire.CreateWorkloadIdentityInput{Name: name})
+			return err
+		}, func(c iam.Caller, next *string, max *int32) (names []string, _ *string, err error) {
+			out, err := b.ListWorkloadIdentities(ctx, c, &wire.ListWorkloadIdentitiesInput{NextToken: next, MaxResults: max})
+			if err != nil {
+				return nil, nil, err
+			}
+			for _, w := range out.WorkloadIdentities {
+				if w.WorkloadIdentityArn != b.ARNs.Workload(alpha, w.Name) {
+					t.Errorf("%s has the ARN %s", w.Name, w.WorkloadIdentityArn)
+				}
+				names = append(names, w.Name)
+			}
+			return names, out.NextToken, nil
+		}},
+		"ListOauth2CredentialProviders": {20, func(name string) error {
+			_, err := b.CreateOauth2CredentialProvider(ctx, c, &wire.CreateOauth2CredentialProviderInput{
+				Name: name, CredentialProviderVendor: wire.VendorGithubOauth2, Oauth2ProviderConfigInput: github("client", plantedSecret()),
+			})
+			return err
+		}, func(c iam.Caller, next *string, max *int32) (names []string, _ *string, err error) {
+			out, err := b.ListOauth2CredentialProviders(ctx, c, &wire.ListOauth2CredentialProvidersInput{NextToken: next, MaxResults: max})
+			if err != nil {
+				return nil, nil, err
+			}
+			for _, p := range out.CredentialProviders {
+				must(t, wire.Validate(&p))
+				if p.CredentialProviderArn != b.ARNs.OAuth2Provider(alpha, p.Name) || p.CredentialProviderVendor != wire.VendorGithubOauth2 {
+					t.Errorf("%+v", p)
+				}
+				names = append(names, p.Name)
+			}
+			wantNoSecrets(t, out)
+			return names, out.NextToken, nil
+		}},
+		"ListApiKeyCredentialProviders": {100, func(name string) error {
+			_, err := b.CreateApiKeyCredentialProvider(ctx, c, &wire.CreateApiKeyCredentialProviderInput{Name: name, ApiKey: plantedSecret()})
+			return err
+		}, func(c iam.Caller, next *string, max *int32) (names []string, _ *string, err error) {
+			out, err := b.ListApiKeyCredentialProviders(ctx, c, &wire.ListApiKeyCredentialProvidersInput{NextToken: next, MaxResults: max})
+			if err != nil {
+				return nil, nil, err
+			}
+			for _, p := range out.CredentialProviders {
+				must(t, wire.Validate(&p))
+				if p.CredentialProviderArn != b.ARNs.APIKeyProvider(alpha, p.Name) {
+					t.Errorf("%+v", p)
+				}
+				names = append(names, p.Name)
+			}
+			wantNoSecrets(t, out)
+			return names, out.NextToken, nil
+		}},
+	}
+}
+
+// all follows a list to its end.
+func (l lister) all(t *testing.T, max *int32) (pages [][]string) {
+	t.Helper()
+	var next *string
+	for {
+		names, token, err := l.list(administrator(t, alpha), next, max)
+		must(t, err)
+		pages = append(pages, names)
+		if token == nil || len(pages) > 200 {
+			return pages
+		}
+		next = token
+	}
+}
+
+func TestLists(t *testing.T) {
+	b := open(t)
+	for operation, l := range b.listers(t) {
+		t.Run(operation, func(t *testing.T) {
+			if pages := l.all(t, nil); len(pages) != 1 || pages[0] != nil {
+				t.Errorf("an empty list has the pages %q", pages)
+			}
+			want := []string{"A", "Z", "_x", "a", "a-b", "aa"} // bytewise
+			for n := range l.most + 5 - len(want) {
+				want = append(want, fmt.Sprintf("name-%03d", n))
+			}
+			for _, name := range slices.Backward(want) {
+				must(t, l.create(name))
+			}
+			for size, lengths := range map[int][]int{0: {l.most, 5}, 1: slices.Repeat([]int{1}, len(want)), 5: slices.Repeat([]int{5}, len(want)/5)} { // 25 or 105 names
+				var max *int32
+				if size > 0 {
+					max = new(int32(size))
+				}
+				pages := l.all(t, max)
+				var got []int
+				for _, p := range pages {
+					got = append(got, len(p))
+				}
+				if !slices.Equal(got, lengths) {
+					t.Errorf("maxResults %d: pages of %v, want %v", size, got, lengths)
+				}
+				if d := cmp.Diff(want, slices.Concat(pages...)); d != "" {
+					t.Errorf("maxResults %d: (-want +got)\n%s", size, d)
+				}
+			}
+		})
+	}
+}
+
+// A cursor is good for the list and account that it was made for. All else gets one answer, and the refusal is recorded.
+func TestCursors(t *testing.T) {
+	b := open(t)
+	all := b.listers(t)
+	cursors := map[string]string{}
+	for _, operation := range slices.Sorted(maps.Keys(all)) {
+		for _, name := range []string{"one", "two", "three"} {
+			must(t, all[operation].create(name))
+		}
+		_, token, err := all[operation].list(administrator(t, alpha), nil, new(int32(1)))
+		must(t, err)
+		cursors[operation] = *token
+	}
+	handle, err := b.Vault.SealHandle(t.Context(), alpha, "workload access token", []byte("one"))
+	must(t, err)
+
+	for operation, l := range all {
+		t.Run(operation, func(t *testing.T) {
+			good := cursors[operation]
+			wrong := map[string]string{
+				"empty": "", "garbage": "garbage!", "base64": "Z2FyYmFnZQ", "a name": "one", "cut": good[:len(good)-1], "longer": good + "A", "padded": good + "=",
+				"a workload access token": handle, "the same with its prefix": "cwat1." + handle, "twice": good + good, "with a line break": good[:8] + "\n" + good[8:],
+			}
+			for other, cursor := range cursors {
+				if other != operation {
+					wrong["that of "+other] = cursor
+				}
+			}
+			refused := func(t *testing.T, c iam.Caller, cursor string) {
+				t.Helper()
+				recorded := len(b.events(t, c.Account))
+				names, token, err := l.list(c, &cursor, nil)
+				f, ok := errors.AsType[*fault.Fault](err)
+				if !ok || f.Kind != fault.Validation || f.Msg != "nextToken: is not one that "+operation+" returned: leave it out to begin anew" || f.Err != nil {
+					t.Errorf("%v, want a validation fault", err)
+				}
+				if names != nil || token != nil {
+					t.Errorf("with the error came %q, %v", names, token)
+				}
+				events := b.events(t, c.Account)
+				if len(events) != recorded+1 || events[recorded].Outcome != audit.Refused || events[recorded].Action != "bedrock-agentcore:"+operation {
+					t.Errorf("recorded %+v, want one refusal", events[recorded:])
+				}
+			}
+			for name, cursor := range wrong {
+				t.Run(name, func(t *testing.T) { refused(t, administrator(t, alpha), cursor) })
+			}
+			t.Run("of another account", func(t *testing.T) { refused(t, administrator(t, beta), good) })
+			t.Run("without rights", func(t *testing.T) {
+				_, _, err := l.list(caller(t, alpha, allowOn("GetTokenVault", "*")), &good, nil)
+				if !errors.Is(err, fault.AccessDenied) {
+					t.Errorf("%v, want access_denied", err)
+				}
+			})
+			t.Run("the right one", func(t *testing.T) {
+				names, token, err := l.list(administrator(t, alpha), &good, nil)
+				if err != nil || token != nil || !slices.Equal(names, []string{"three", "two"}) {
+					t.Errorf("%q, %v, %v", names, token, err)
+				}
+			})
+		})
+	}
+}
+
+// A cursor whose keys cannot be reached is not a wrong one.
+func TestCursorDuringAnOutage(t *testing.T) {
+	b := open(t)
+	l := b.listers(t)["ListWorkloadIdentities"]
+	must(t, l.create("one"))
+	must(t, l.create("two"))
+	_, token, err := l.list(administrator(t, alpha), nil, new(int32(1)))
+	must(t, err)
+	b.Vault, err = vault.New(t.Context(), vault.Config{Store: b.Store, KEK: b.kek, Metrics: telemetry.New()}) // as after a restart
+	must(t, err)
+	c := administrator(t, alpha)
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err = b.ListWorkloadIdentities(cancelled, c, &wire.ListWorkloadIdentitiesInput{NextToken: token}); err == nil || errors.Is(err, fault.Validation) {
+		t.Errorf("%v, want an error that is not about the cursor", err)
+	}
+	for _, e := range b.events(t, alpha) {
+		if e.Outcome == audit.Refused {
+			t.Errorf("the refusal of a good cursor is recorded: %+v", e)
+		}
+	}
+}

@@ -1,0 +1,105 @@
+package workload_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"credence/internal/workload"
+)
+
+// Keys are in rows: none of these may ever change. The values were computed apart from this program, over the layout that Key documents.
+func TestUserKeyIsForEver(t *testing.T) {
+	for name, test := range map[string]struct {
+		user workload.User
+		key  string
+	}{
+		"nobody": {workload.User{}, ""},
+		"id":     {workload.User{Kind: workload.KindID, ID: "alice"}, "0351841b08695402e1bee81ce1a9894cfb1b2033c3526981244aa075c99eb98d"},
+		"jwt": {workload.User{Kind: workload.KindJWT, Issuer: "https://idp.example", Subject: "alice"},
+			"0db473950e38a29707915fe754d62f28f585910e5e906612e37ac0f2c0f17241"},
+		"beyond ASCII": {workload.User{Kind: workload.KindID, ID: "e\u0301lise \U0001F511"}, "0e971ab3d86ad585ae98713718856c5ff3312d82d6ed661dd10a07a0200eec22"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := test.user.Key(); got != test.key {
+				t.Errorf("key %s, want %s", got, test.key)
+			}
+		})
+	}
+}
+
+// What looks the same to a person, or is the same string in another field, is another user.
+func TestUsersThatLookAlike(t *testing.T) {
+	id := func(s string) workload.User { return workload.User{Kind: workload.KindID, ID: s} }
+	jwt := func(issuer, subject string) workload.User {
+		return workload.User{Kind: workload.KindJWT, Issuer: issuer, Subject: subject}
+	}
+	all := []workload.User{
+		{}, id("alice"), id("Alice"), id("alice "), id(" alice"), id("alice\x00"), id("alice\n"), id(""),
+		id("\u00e9lise"), id("e\u0301lise"), id("\u0430lice"), id("\xff"), id("\ufffd"),
+		jwt("alice", ""), jwt("", "alice"), jwt("https://idp.example", "alice"), jwt("https://idp.example/", "alice"), jwt("https://idp.example", "/alice"),
+		jwt("https://IDP.example", "alice"), jwt("https://idp.examplealice", ""), jwt("https://idp.example\x00", "alice"),
+		id("https://idp.example\x00alice"), id(`"https://idp.example" "alice"`), jwt(`a" "b`, "c"), jwt("a", `b" "c`),
+		{Kind: workload.KindJWT, ID: "alice"}, {Kind: workload.KindID, Issuer: "alice"}, {Kind: workload.KindID, Subject: "alice"},
+	}
+	keys := map[string]workload.User{}
+	for _, u := range all {
+		if other, taken := keys[u.Key()]; taken {
+			t.Errorf("%#v and %#v share the key %s", u, other, u.Key())
+		}
+		keys[u.Key()] = u
+	}
+}
+
+func drawUser(t *rapid.T, label string) workload.User {
+	part := rapid.OneOf(rapid.SampledFrom([]string{"", "a", "b", "ab", "\x00", "\x00\x00\x00\x01a", "é", "e\u0301"}), rapid.String())
+	return workload.User{
+		Kind:   rapid.SampledFrom([]workload.Kind{workload.KindJWT, workload.KindID}).Draw(t, label+" kind"),
+		Issuer: part.Draw(t, label+" issuer"), Subject: part.Draw(t, label+" subject"), ID: part.Draw(t, label+" id"),
+	}
+}
+
+// No two users share a key: whatever moves from one field into the next, is cut, or is left out.
+func TestUserKeysDiffer(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := drawUser(t, "a"), drawUser(t, "b")
+		if (a.Key() == b.Key()) != (a == b) {
+			t.Fatalf("%#v and %#v: keys %s and %s", a, b, a.Key(), b.Key())
+		}
+		if len(a.Key()) != 64 || strings.Trim(a.Key(), "0123456789abcdef") != "" {
+			t.Fatalf("the key %q is no SHA-256 in hex", a.Key())
+		}
+	})
+}
+
+// The readable form is what a person judges a consent by: it is as distinct as the key, and one line of printable text.
+func TestUserString(t *testing.T) {
+	for want, u := range map[string]workload.User{
+		"":                                  {},
+		`id:"alice"`:                        {Kind: workload.KindID, ID: "alice"},
+		`jwt:"https://idp.example" "alice"`: {Kind: workload.KindJWT, Issuer: "https://idp.example", Subject: "alice"},
+		`id:"a\" \"b\n\u200b"`:              {Kind: workload.KindID, ID: "a\" \"b\n\u200b"},
+	} {
+		if got := u.String(); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := drawUser(t, "a"), drawUser(t, "b")
+		for _, u := range []*workload.User{&a, &b} { // as they are made: a kind has its own fields only
+			if u.Kind == workload.KindJWT {
+				u.ID = ""
+			} else {
+				u.Issuer, u.Subject = "", ""
+			}
+		}
+		if (a.String() == b.String()) != (a == b) {
+			t.Fatalf("%#v and %#v both read %s", a, b, a)
+		}
+		if strings.ContainsFunc(fmt.Sprint(a), func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			t.Fatalf("%#v reads %q", a, a.String())
+		}
+	})
+}
