@@ -2,7 +2,6 @@ package control_test
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -20,8 +19,6 @@ import (
 	"credence/internal/secret"
 	"credence/internal/wire"
 )
-
-func encode(sealed []byte) string { return base64.RawURLEncoding.EncodeToString(sealed) }
 
 func github(clientID string, clientSecret *secret.String) *configInput {
 	return &configInput{GithubOauth2ProviderConfig: &vendorInput{ClientId: clientID, ClientSecret: clientSecret}}

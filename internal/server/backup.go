@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"filippo.io/age"
 
@@ -27,16 +28,26 @@ func Backup(ctx context.Context, cfg Config, to string, recipients []string) (er
 	for _, text := range recipients {
 		r, err := age.ParseX25519Recipient(text)
 		if err != nil {
+			if strings.HasPrefix(strings.ToUpper(text), "AGE-SECRET-KEY-") {
+				return errors.New("--recipient is a secret key: give the public key (age1…) that age-keygen shows with it")
+			}
 			return fmt.Errorf("--recipient %q is not an age public key (age1…): make one with age-keygen", text)
 		}
 		keys = append(keys, r)
 	}
-	if err := checkDataDir(cfg.DataDir, kekPath(cfg.kek())); err != nil {
+	if err := errors.Join(cfg.validateInstallation(), checkDataDir(cfg.DataDir, kekPath(cfg.kek()))); err != nil {
 		return err
 	}
 	database := filepath.Join(cfg.DataDir, databaseFile)
 	if absent, err := missing(database); err != nil || absent {
 		return errors.Join(fmt.Errorf("data directory %s has no database to back up", cfg.DataDir), err)
+	}
+	if err := finished(cfg.DataDir); err != nil {
+		return err
+	}
+	kek, err := vault.OpenKEK(cfg.kek())
+	if err != nil {
+		return err
 	}
 	work, err := os.MkdirTemp(cfg.DataDir, ".backup-")
 	if err != nil {
@@ -48,7 +59,7 @@ func Backup(ctx context.Context, cfg Config, to string, recipients []string) (er
 		return err
 	}
 	snapshot := filepath.Join(work, databaseFile)
-	if err := errors.Join(st.Snapshot(ctx, snapshot), st.Close()); err != nil {
+	if err := errors.Join(prove(ctx, st, kek), st.Snapshot(ctx, snapshot), st.Close()); err != nil {
 		return err
 	}
 	files := map[string]string{databaseFile: snapshot, credentialsFile: filepath.Join(cfg.DataDir, credentialsFile)}
@@ -81,6 +92,15 @@ func Backup(ctx context.Context, cfg Config, to string, recipients []string) (er
 	return errors.Join(archive.Close(), sealed.Close(), out.Sync())
 }
 
+// prove refuses a database that the key does not open: nobody could be served from its backup.
+func prove(ctx context.Context, st *store.Store, kek *vault.KEK) error {
+	if accounts, err := st.Accounts(ctx); err != nil || len(accounts) == 0 {
+		return errors.Join(fmt.Errorf("%s is no database of Credence", databaseFile), err)
+	}
+	_, err := vault.New(ctx, vault.Config{Store: st, KEK: kek, Metrics: telemetry.New()})
+	return err
+}
+
 func addFile(archive *tar.Writer, name, path string) (err error) {
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) && name == credentialsFile {
@@ -104,6 +124,9 @@ func addFile(archive *tar.Writer, name, path string) (err error) {
 // Restore makes an installation of a backup, in a data directory that has none, and proves that its key opens its database.
 // identityFile holds an age secret key.
 func Restore(ctx context.Context, cfg Config, from, identityFile string) (err error) {
+	if err := cfg.validateInstallation(); err != nil {
+		return err
+	}
 	identityText, err := os.Open(identityFile)
 	if err != nil {
 		return err
@@ -136,6 +159,9 @@ func Restore(ctx context.Context, cfg Config, from, identityFile string) (err er
 	if err := unpack(tar.NewReader(opened), dir, kekPath(cfg.kek())); err != nil {
 		return fmt.Errorf("backup %s: %w", from, err)
 	}
+	if absent, err := missing(dir.file(databaseFile)); err != nil || absent { // opening it would make one
+		return errors.Join(fmt.Errorf("backup %s holds no database", from), err)
+	}
 	kek, err := vault.OpenKEK(cfg.kek())
 	if err != nil {
 		return err
@@ -144,8 +170,7 @@ func Restore(ctx context.Context, cfg Config, from, identityFile string) (err er
 	if err != nil {
 		return err
 	}
-	_, err = vault.New(ctx, vault.Config{Store: st, KEK: kek, Metrics: telemetry.New()})
-	if err = errors.Join(err, st.Check(ctx), st.Close()); err != nil {
+	if err = errors.Join(prove(ctx, st, kek), st.Check(ctx), st.Close()); err != nil {
 		return err
 	}
 	return dir.done()

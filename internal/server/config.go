@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,8 +12,10 @@ import (
 	"regexp"
 	"strings"
 
+	"credence/internal/egress"
 	"credence/internal/iam"
 	"credence/internal/provider"
+	"credence/internal/vault"
 )
 
 // Config is how a server is run. Its zero values are no defaults; cmd/credence has those.
@@ -58,6 +61,10 @@ func (c Config) Validate() error {
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		problem("--tls-cert and --tls-key belong together: give both or none")
+	} else if c.TLSCert != "" {
+		if _, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey); err != nil {
+			problem("--tls-cert %q, --tls-key %q: %w", c.TLSCert, c.TLSKey, err)
+		}
 	}
 	if c.InsecureBehindProxy && c.PublicURL == "" {
 		problem("--insecure-behind-proxy: give --public-url, the https:// URL of the proxy")
@@ -72,6 +79,17 @@ func (c Config) Validate() error {
 			problem("--public-url %q: %w", c.PublicURL, err)
 		}
 	}
+	if _, err := egress.New(egress.Config{Dev: c.Dev, AllowPrivate: c.AllowPrivateHosts}); err != nil {
+		problem("--allow-private-hosts: %w", err)
+	}
+	return errors.Join(append(problems, c.validateInstallation())...)
+}
+
+// validateInstallation looks at what every command needs that opens an installation.
+func (c Config) validateInstallation() error {
+	var problems []error
+	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+
 	if !regionForm.MatchString(c.Region) {
 		problem("--region %q: must look like us-east-1", c.Region)
 	}
@@ -80,6 +98,14 @@ func (c Config) Validate() error {
 	}
 	if c.DataDir == "" {
 		problem("--data-dir: must not be empty")
+	}
+	if strings.ContainsAny(c.DataDir, "?#%") {
+		problem("--data-dir %q: must not hold ?, # or %%, which SQLite reads otherwise", c.DataDir)
+	}
+	if kekPath(c.kek()) == "" { // a key file may be yet to be made
+		if _, err := vault.OpenKEK(c.kek()); err != nil {
+			problem("--kek: %w", err)
+		}
 	}
 	return errors.Join(problems...)
 }
@@ -101,7 +127,7 @@ func isLoopback(addr string) (bool, error) {
 
 func checkPublicURL(raw string, dev bool) error {
 	u, err := url.Parse(raw)
-	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Path != "" {
+	if err != nil || u.Hostname() == "" || strings.HasSuffix(u.Host, ":") || raw != u.Scheme+"://"+u.Host {
 		return errors.New("must be https://HOST or https://HOST:PORT, with nothing after it")
 	}
 	switch {

@@ -36,6 +36,7 @@ func (d *dataDir) file(name string) string { return filepath.Join(d.path, name) 
 // openDataDir checks a data directory, makes it when there is none, and takes its lock. kekPath is the master key file, or "" when the key is elsewhere.
 // It changes nothing when something is wrong; errors say what to do.
 func openDataDir(path, kekPath string) (*dataDir, error) {
+	path = filepath.Clean(path)
 	if err := checkDataDir(path, kekPath); err != nil {
 		return nil, err
 	}
@@ -64,12 +65,10 @@ func (d *dataDir) close() error { return d.lock.Close() }
 
 // checkDataDir refuses a directory that others could have prepared or could read, and one of which a part is missing.
 func checkDataDir(path, kekPath string) error {
+	path = filepath.Clean(path) // "link/" would be looked up as what the link names
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if kekPath != "" && !within(kekPath, path) {
-			return checkFile(kekPath)
-		}
-		return nil
+		return checkKeyFile(kekPath)
 	}
 	if err != nil {
 		return err
@@ -94,17 +93,15 @@ func checkDataDir(path, kekPath string) error {
 		switch file := filepath.Join(path, e.Name()); {
 		case slices.Contains([]string{databaseFile, masterKeyFile, credentialsFile, lockFile, beginningFile}, e.Name()):
 			err = checkFile(file)
-		case strings.HasPrefix(e.Name(), databaseFile): // SQLite makes these with modes of its own, behind the folder's
+		case strings.HasPrefix(e.Name(), databaseFile), e.Name() == gitignoreFile: // SQLite makes its files with modes of its own, behind the folder's
 			err = checkPlain(file)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	if kekPath != "" && !within(kekPath, path) {
-		if err := checkFile(kekPath); err != nil {
-			return err
-		}
+	if err := checkKeyFile(kekPath); err != nil {
+		return err
 	}
 	haveKey := true
 	if kekPath != "" {
@@ -120,7 +117,7 @@ func checkDataDir(path, kekPath string) error {
 	case has[databaseFile] && !haveKey:
 		return fmt.Errorf("data directory %s has a database, but its master key %s is missing: restore that file from your backup; without it nothing can be decrypted", path, kekPath)
 	case has[databaseFile]:
-		return nil
+		return checkDatabase(filepath.Join(path, databaseFile))
 	case has[masterKeyFile]:
 		return fmt.Errorf("data directory %s has a master key but no database: restore %s from your backup, or move %s away to begin anew", path, databaseFile, masterKeyFile)
 	case has[credentialsFile]:
@@ -132,6 +129,23 @@ func checkDataDir(path, kekPath string) error {
 		}
 	}
 	return nil
+}
+
+// checkKeyFile is checkFile for a master key file, which may be anywhere and of any name. The path "" is that of a key that is no file.
+func checkKeyFile(path string) error {
+	if path == "" {
+		return nil
+	}
+	return checkFile(path)
+}
+
+// checkDatabase refuses an empty file, which SQLite would take for a new database.
+func checkDatabase(path string) error {
+	info, err := os.Stat(path)
+	if err == nil && info.Size() == 0 {
+		return fmt.Errorf("%s is empty: restore it from your backup", path)
+	}
+	return err
 }
 
 func within(path, dir string) bool { return filepath.Dir(filepath.Clean(path)) == filepath.Clean(dir) }
@@ -198,12 +212,21 @@ func (d *dataDir) clearBeginning(kekPath string) error {
 	return nil
 }
 
+// finished refuses an installation that a first start or a restore has not made to its end.
+func finished(path string) error {
+	absent, err := missing(filepath.Join(path, beginningFile))
+	if err == nil && !absent {
+		err = fmt.Errorf("data directory %s is unfinished: a first start or a restore did not come to its end: run that again", path)
+	}
+	return err
+}
+
 // begin marks a first start, and done ends it.
 func (d *dataDir) begin() error {
 	if err := writeNew(d.file(beginningFile), nil); err != nil {
 		return err
 	}
-	if err := os.WriteFile(d.file(gitignoreFile), []byte("*\n"), 0o600); err != nil {
+	if err := replace(d.file(gitignoreFile), []byte("*\n")); err != nil {
 		return err
 	}
 	return d.sync()

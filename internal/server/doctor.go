@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -39,6 +38,8 @@ func Examine(ctx context.Context, cfg Config) []Finding {
 	case absent:
 		add("data directory", fmt.Errorf("%s has no database yet: credence serve makes it", cfg.DataDir), true, "")
 		return findings
+	case !add("data directory", finished(cfg.DataDir), false, "it is finished"):
+		return findings
 	}
 	kek, err := vault.OpenKEK(cfg.kek())
 	if !add("master key", err, false, "%s", strings.TrimPrefix(cfg.kek(), "file:")) {
@@ -50,13 +51,11 @@ func Examine(ctx context.Context, cfg Config) []Finding {
 	}
 	defer func() { _ = st.Close() }()
 	add("database", st.Check(ctx), false, "it is sound")
+	if !add("account", checkAccount(ctx, st, cfg), false, "%s", cfg.AccountID) {
+		return findings
+	}
 	_, err = vault.New(ctx, vault.Config{Store: st, KEK: kek, Metrics: telemetry.New()})
 	add("master key", err, false, "it opens the database")
-	accounts, err := st.Accounts(ctx)
-	if err == nil && !slices.Contains(accounts, cfg.AccountID) {
-		err = fmt.Errorf("the database was made for account %s: give --account-id accordingly", strings.Join(accounts, ", "))
-	}
-	add("account", err, false, "%s", cfg.AccountID)
 	add("clock", checkClock(ctx, st), false, "%s", time.Now().UTC().Format(time.RFC3339))
 	if _, err := os.Stat(filepath.Join(cfg.DataDir, credentialsFile)); err != nil {
 		add("credentials", fmt.Errorf("the administrator's file is not there; if nobody has it, stop the server and run credence admin reset-key"), true, "")

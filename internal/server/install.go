@@ -79,17 +79,32 @@ func install(ctx context.Context, cfg Config, metrics *telemetry.Metrics) (_ *in
 	if in.store, err = store.Open(ctx, store.Config{Path: dir.file(databaseFile)}); err != nil {
 		return nil, err
 	}
+	if !dir.fresh {
+		if err := checkAccount(ctx, in.store, cfg); err != nil {
+			return nil, err
+		}
+	}
 	if in.vault, err = vault.New(ctx, vault.Config{Store: in.store, KEK: kek, Metrics: metrics}); err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", cfg.DataDir, err)
 	}
 	if dir.fresh {
 		return in, in.bootstrap(ctx, cfg)
 	}
-	accounts, err := in.store.Accounts(ctx)
-	if err == nil && !slices.Contains(accounts, cfg.AccountID) {
-		err = fmt.Errorf("--account-id %s: data directory %s was made for account %s: give that one", cfg.AccountID, cfg.DataDir, strings.Join(accounts, ", "))
+	return in, nil
+}
+
+// checkAccount refuses a database that nobody was ever served from, before a vault would take it for a new one, and one of another account.
+func checkAccount(ctx context.Context, st *store.Store, cfg Config) error {
+	accounts, err := st.Accounts(ctx)
+	switch {
+	case err != nil:
+		return err
+	case len(accounts) == 0:
+		return fmt.Errorf("%s in data directory %s is no database of Credence: restore it from your backup", databaseFile, cfg.DataDir)
+	case !slices.Contains(accounts, cfg.AccountID):
+		return fmt.Errorf("--account-id %s: data directory %s was made for account %s: give that one", cfg.AccountID, cfg.DataDir, strings.Join(accounts, ", "))
 	}
-	return in, err
+	return nil
 }
 
 func makeKey(uri string) error {
@@ -142,8 +157,11 @@ func (in *installation) newAdminKey(ctx context.Context, cfg Config) ([]byte, er
 
 // ResetKey ends every access key of the administrator of an installation that is not running, makes a new one, and writes the credentials file anew.
 func ResetKey(ctx context.Context, cfg Config) (*FirstStart, error) {
+	if err := cfg.validateInstallation(); err != nil {
+		return nil, err
+	}
 	absent, err := missing(filepath.Join(cfg.DataDir, databaseFile))
-	if err != nil {
+	if err = errors.Join(err, finished(cfg.DataDir)); err != nil {
 		return nil, err
 	}
 	if absent {

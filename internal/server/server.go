@@ -81,27 +81,28 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		return nil, err
 	}
 	metrics := telemetry.New()
-	in, err := install(ctx, cfg, metrics)
-	if err != nil {
-		return nil, err
-	}
-	s := &Server{cfg: cfg, installed: in, FirstStart: in.first, Vault: in.vault}
+	s := &Server{cfg: cfg}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	public, err := s.listen(cfg.Listen, cfg.TLSCert != "")
+	// Listening comes before a first start: one whose port is taken would be over before it could say what it made.
+	public, err := s.listen("--listen", cfg.Listen)
 	if err != nil {
 		return nil, err
 	}
 	s.publicURL = cfg.publicURL(public.Addr())
 	private := public
 	if cfg.AdminListen != "" {
-		if private, err = s.listen(cfg.AdminListen, cfg.TLSCert != ""); err != nil {
+		if private, err = s.listen("--admin-listen", cfg.AdminListen); err != nil {
 			return nil, err
 		}
 	}
+	if s.installed, err = install(ctx, cfg, metrics); err != nil {
+		return nil, err
+	}
+	s.FirstStart, s.Vault = s.installed.first, s.installed.vault
 	return s, s.build(metrics, public, private)
 }
 
@@ -214,12 +215,12 @@ func (s *Server) recovering(h http.Handler) http.Handler {
 	})
 }
 
-func (s *Server) listen(addr string, tls bool) (*listener, error) {
+func (s *Server) listen(flag, addr string) (*listener, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", flag, err)
 	}
-	added := &listener{Listener: l, tls: tls}
+	added := &listener{Listener: l, tls: s.cfg.TLSCert != ""}
 	s.listeners = append(s.listeners, added)
 	return added, nil
 }
@@ -290,5 +291,8 @@ func (s *Server) Close() error {
 			errs = append(errs, err)
 		}
 	}
-	return errors.Join(append(errs, s.installed.close())...)
+	if s.installed != nil {
+		errs = append(errs, s.installed.close())
+	}
+	return errors.Join(errs...)
 }

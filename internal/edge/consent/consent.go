@@ -9,6 +9,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -32,15 +33,26 @@ type Config struct {
 // Door answers browsers.
 type Door struct{ Config }
 
-// Register adds the door's two endpoints to a mux.
-func Register(mux *http.ServeMux, cfg Config) {
-	d := &Door{cfg}
-	mux.HandleFunc("GET /identities/oauth2/authorize", d.authorize)
-	mux.HandleFunc("GET /identities/oauth2/callback/{id}", d.callback)
+// New makes the door.
+func New(cfg Config) *Door { return &Door{cfg} }
+
+// Register adds the door to a mux.
+func Register(mux *http.ServeMux, cfg Config) { mux.Handle("/", New(cfg)) }
+
+// ServeHTTP tells the two endpoints apart by the path as it came: http.ServeMux would answer an untidy one itself, without the headers that protect.
+func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	protect(w)
+	path := r.URL.EscapedPath()
+	if id, ok := strings.CutPrefix(path, "/identities/oauth2/callback/"); ok {
+		d.callback(w, r, id)
+	} else if path == "/identities/oauth2/authorize" {
+		d.authorize(w, r)
+	} else {
+		d.interrupt(w, "none", &broker.Interruption{Cause: broker.CauseUnknown})
+	}
 }
 
 func (d *Door) authorize(w http.ResponseWriter, r *http.Request) {
-	protect(w)
 	q := r.URL.Query()
 	o, err := d.Authorizations.OpenAuthorization(r.Context(), q.Get("request_uri"), q.Get("attempt"), cookies(r))
 	if err != nil {
@@ -57,14 +69,13 @@ func (d *Door) authorize(w http.ResponseWriter, r *http.Request) {
 	redirect(w, o.Location)
 }
 
-func (d *Door) callback(w http.ResponseWriter, r *http.Request) {
-	protect(w)
-	c, err := d.Authorizations.FinishAuthorization(r.Context(), r.PathValue("id"), r.URL.RawQuery, cookies(r))
+func (d *Door) callback(w http.ResponseWriter, r *http.Request, id string) {
+	c, err := d.Authorizations.FinishAuthorization(r.Context(), id, r.URL.RawQuery, cookies(r))
 	if err != nil {
 		d.interrupt(w, "callback", err)
 		return
 	}
-	http.SetCookie(w, d.cookie(c.Spent, "", -1))
+	http.SetCookie(w, d.cookie(c.Spent, "", -time.Second))
 	redirect(w, c.Location)
 }
 
