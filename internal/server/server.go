@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -141,8 +142,7 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 		return awsapi.New(awsapi.Config{Operations: operations, Lookup: v.Caller, TrustedProxies: cfg.TrustedProxies, Log: cfg.Log, Metrics: metrics})
 	}
 	scrape := promhttp.HandlerFor(metrics.Registry, promhttp.HandlerOpts{})
-	browsers := http.NewServeMux()
-	consent.Register(browsers, consent.Config{Authorizations: brokerPlane, Secure: strings.HasPrefix(s.publicURL, "https://"), Log: cfg.Log})
+	browsers := consent.New(consent.Config{Authorizations: brokerPlane, Secure: strings.HasPrefix(s.publicURL, "https://"), Log: cfg.Log})
 
 	api := awsapi.Operations(controlPlane, brokerPlane)
 	extensions := awsapi.Extensions(adminPlane)
@@ -207,8 +207,11 @@ func (s *Server) recovering(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if v := recover(); v != nil {
-				s.cfg.Log.Error("panic", "type", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
-				http.Error(w, `{"__type":"InternalServerException","message":"Something is wrong on our side."}`, http.StatusInternalServerError)
+				s.cfg.Log.Error("panic", "id", w.Header().Get("X-Amzn-Requestid"), "type", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
+				w.Header().Set("Content-Type", "application/json")
+				w.Header().Set("X-Amzn-Errortype", "InternalServerException")
+				w.WriteHeader(http.StatusInternalServerError)
+				_, _ = io.WriteString(w, `{"__type":"InternalServerException","message":"Something is wrong on our side. The server's log has the cause under this request's id."}`)
 			}
 		}()
 		h.ServeHTTP(w, r)

@@ -36,9 +36,6 @@ type Door struct{ Config }
 // New makes the door.
 func New(cfg Config) *Door { return &Door{cfg} }
 
-// Register adds the door to a mux.
-func Register(mux *http.ServeMux, cfg Config) { mux.Handle("/", New(cfg)) }
-
 // ServeHTTP tells the two endpoints apart by the path as it came: http.ServeMux would answer an untidy one itself, without the headers that protect.
 func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	protect(w)

@@ -1,0 +1,99 @@
+// A vendor: the certified oidc-provider with its own login and consent pages (any user, any password), refresh token rotation, and reuse detection,
+// which revokes every token of a grant when a spent refresh token comes back.
+//
+// The argument is the lifetime, in seconds, of access tokens of the client "short"; those of others live for an hour.
+// Standard input takes one redirect URI to register a line, {"client", "redirectUri"}. Standard output tells what happens, one JSON object a line: first
+// "listening" with the clients, then every request, code, token, refusal and revocation.
+import { createServer } from 'node:http';
+import { createInterface } from 'node:readline';
+
+console.info = console.error; // oidc-provider's notices; standard output is for events
+const { default: Provider } = await import('oidc-provider');
+
+const shortLife = Number(process.argv[2]);
+const tell = (event, about) => process.stdout.write(`${JSON.stringify({ event, ...about })}\n`);
+
+// Ids and secrets hold everything that HTTP Basic must encode (RFC 6749 section 2.3.1).
+const clients = [
+  { name: 'basic', id: 'basic client:/+%@ ', secret: 'basic secret:/+%@ &=?#', method: 'client_secret_basic', grants: ['authorization_code', 'refresh_token'] },
+  { name: 'post', id: 'post client:/+%@ ', secret: 'post secret:/+%@ &=?#', method: 'client_secret_post', grants: ['authorization_code', 'refresh_token'] },
+  { name: 'short', id: 'short-client', secret: 'short-client-secret', method: 'client_secret_basic', grants: ['authorization_code', 'refresh_token'] },
+  { name: 'machine', id: 'machine-client', secret: 'machine-client-secret', method: 'client_secret_basic', grants: ['client_credentials'] },
+  { name: 'robot', id: 'robot-client', secret: 'robot-client-secret', method: 'client_secret_post', grants: ['client_credentials'] },
+];
+const named = (id) => clients.find((c) => c.id === id)?.name;
+
+const server = createServer();
+await new Promise((listening) => { server.listen(0, '127.0.0.1', listening); });
+const issuer = `http://localhost:${server.address().port}`; // another site than the server under test, for a browser and its cookies
+
+const provider = new Provider(issuer, {
+  clients: clients.map(({ id, secret, method, grants }) => ({
+    client_id: id,
+    client_secret: secret,
+    token_endpoint_auth_method: method,
+    grant_types: grants,
+    response_types: grants.includes('authorization_code') ? ['code'] : [],
+    redirect_uris: grants.includes('authorization_code') ? ['https://registered.later.example/'] : [],
+  })),
+  cookies: { keys: ['the cookies of this vendor'] },
+  features: {
+    clientCredentials: { enabled: true },
+    devInteractions: { enabled: true },
+    introspection: { enabled: true },
+    resourceIndicators: {
+      enabled: true,
+      getResourceServerInfo: (_ctx, resource) => ({ scope: 'read', audience: resource, accessTokenFormat: 'jwt' }),
+    },
+  },
+  pkce: { required: () => true },
+  rotateRefreshToken: true,
+  scopes: ['openid', 'offline_access', 'read'],
+  ttl: {
+    AccessToken: (_ctx, _token, client) => (named(client.clientId) === 'short' ? shortLife : 3600),
+    ClientCredentials: 3600,
+    Grant: 3600,
+    IdToken: 3600,
+    Interaction: 3600,
+    RefreshToken: 3600,
+    Session: 3600,
+  },
+});
+
+// Redirect URIs match exactly; they are known only once the server under test has made its provider.
+const registered = new Map(clients.map(({ id }) => [id, new Set()]));
+provider.Client.prototype.redirectUriAllowed = function redirectUriAllowed(uri) { return registered.get(this.clientId).has(uri); };
+createInterface({ input: process.stdin }).on('line', (line) => {
+  const { client, redirectUri } = JSON.parse(line);
+  registered.get(clients.find((c) => c.name === client).id).add(redirectUri);
+  tell('registered', { client, redirectUri });
+}).on('close', () => process.exit());
+
+provider.on('authorization.success', (ctx, answer) => tell('code', { client: named(ctx.oidc.client.clientId), code: answer.code }));
+provider.on('grant.success', (ctx) => tell('token', {
+  ...asked(ctx),
+  accessToken: ctx.body.access_token,
+  refreshToken: ctx.body.refresh_token,
+  idToken: ctx.body.id_token,
+}));
+provider.on('grant.error', (ctx, err) => tell('refused', { ...asked(ctx), error: err.error, description: err.error_description }));
+provider.on('grant.revoked', () => tell('revoked'));
+provider.on('server_error', (_ctx, err) => tell('failed', { error: String(err.stack) }));
+
+// asked is a token request as it came.
+function asked(ctx) {
+  return {
+    client: named(ctx.oidc.client?.clientId),
+    user: ctx.oidc.entities.Account?.accountId,
+    grantType: ctx.oidc.params?.grant_type,
+    method: ctx.get('Authorization') ? 'client_secret_basic' : 'client_secret_post',
+    spent: ctx.oidc.params?.refresh_token,
+  };
+}
+
+const answer = provider.callback();
+server.on('request', (req, res) => {
+  tell('request', { method: req.method, path: req.url.split('?', 1)[0], referer: req.headers.referer });
+  answer(req, res);
+});
+tell('listening', { issuer, clients: clients.map(({ name, id, secret }) => ({ name, id, secret })) });
