@@ -19,11 +19,18 @@ type Recorder interface {
 // Gate is where every operation begins.
 type Gate struct {
 	log     Recorder
-	metrics *telemetry.Metrics
+	counted map[audit.Outcome]interface{ Inc() }
+	failed  interface{ Inc() }
 }
 
 // New makes a gate.
-func New(log Recorder, metrics *telemetry.Metrics) *Gate { return &Gate{log, metrics} }
+func New(log Recorder, metrics *telemetry.Metrics) *Gate {
+	g := &Gate{log: log, counted: map[audit.Outcome]interface{ Inc() }{}, failed: metrics.Audit.WithLabelValues("failed")}
+	for _, o := range []audit.Outcome{audit.Allowed, audit.Denied, audit.Refused} {
+		g.counted[o] = metrics.Audit.WithLabelValues(string(o))
+	}
+	return g
+}
 
 // Request is what somebody wants to do.
 type Request struct {
@@ -64,9 +71,9 @@ func (g *Gate) record(c iam.Caller, r Request, o audit.Outcome, reason string) e
 		e.SourceIP = c.SourceIP.String()
 	}
 	if err := g.log.Record(e); err != nil {
-		g.metrics.Audit.WithLabelValues("failed").Inc()
+		g.failed.Inc()
 		return fault.Wrap(fault.Internal, err, "the request cannot be recorded in the audit log, so it is refused")
 	}
-	g.metrics.Audit.WithLabelValues(string(o)).Inc()
+	g.counted[o].Inc()
 	return nil
 }

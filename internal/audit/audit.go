@@ -5,8 +5,10 @@
 package audit
 
 import (
-	"encoding/json"
+	"bufio"
+	"crypto/rand"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -50,7 +52,7 @@ type Batch struct {
 	Events  []byte
 }
 
-// Sink makes batches durable: all of them or none, before it returns.
+// Sink makes batches durable: all of them or none, before it returns. It does not keep them: their memory is used again.
 type Sink interface {
 	AppendAudit([]Batch) error
 }
@@ -58,12 +60,11 @@ type Sink interface {
 // Log records events through a Sink, many concurrent ones in one write.
 type Log struct {
 	sink  Sink
-	group *batch.Group[line]
-}
+	group *batch.Group[Event]
 
-type line struct {
-	account string
-	json    []byte
+	// Of the one write that is under way.
+	random  io.Reader // buffered; ids are no secrets
+	batches []Batch   // emptied, they keep their memory
 }
 
 // Events of one write, and how long a busy log gathers them (design: at most 5 ms).
@@ -74,42 +75,51 @@ const (
 
 // New makes a log.
 func New(sink Sink) *Log {
-	l := &Log{sink: sink}
+	l := &Log{sink: sink, random: bufio.NewReaderSize(rand.Reader, 1024)}
 	l.group = batch.New(maxEvents, gather, l.write)
 	return l
 }
 
 // Record makes e durable and then returns; it fills ID and Time. An error means that e is not recorded: the caller must refuse.
 func (l *Log) Record(e Event) error {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return fmt.Errorf("audit event id: %w", err)
-	}
-	e.ID, e.Time = id.String(), time.Now().UTC()
-	text, err := json.Marshal(e)
-	if err != nil {
-		return fmt.Errorf("audit event: %w", err)
-	}
-	return l.group.Do(line{e.Account, append(text, '\n')})
+	e.Time = time.Now().UTC()
+	return l.group.Do(e)
 }
 
-func (l *Log) write(lines []line) []error {
-	var batches []Batch
-	at := map[string]int{}
-	for _, ln := range lines {
-		i, ok := at[ln.account]
-		if !ok {
-			id, err := uuid.NewV7()
-			if err != nil {
-				return slices.Repeat([]error{err}, len(lines))
-			}
-			i, at[ln.account] = len(batches), len(batches)
-			batches = append(batches, Batch{Account: ln.account, ID: id.String(), Time: time.Now().UTC()})
-		}
-		batches[i].Events = append(batches[i].Events, ln.json...)
-	}
-	if err := l.sink.AppendAudit(batches); err != nil {
-		return slices.Repeat([]error{err}, len(lines))
+func (l *Log) write(events []Event) []error {
+	if err := l.append(events); err != nil {
+		return slices.Repeat([]error{err}, len(events))
 	}
 	return nil
+}
+
+func (l *Log) append(events []Event) error {
+	used := l.batches[:0]
+	defer func() { l.batches = used }()
+	for _, e := range events {
+		i := slices.IndexFunc(used, func(b Batch) bool { return b.Account == e.Account })
+		if i < 0 {
+			id, err := uuid.NewV7FromReader(l.random)
+			if err != nil {
+				return fmt.Errorf("audit batch id: %w", err)
+			}
+			i, used = len(used), slices.Grow(used, 1)[:len(used)+1] // what stood there lends its memory
+			used[i] = Batch{Account: e.Account, ID: id.String(), Time: time.Now().UTC(), Events: memory(used[i])}
+		}
+		id, err := uuid.NewV7FromReader(l.random)
+		if err != nil {
+			return fmt.Errorf("audit event id: %w", err)
+		}
+		e.ID = id.String()
+		used[i].Events = append(e.appendJSON(used[i].Events), '\n')
+	}
+	return l.sink.AppendAudit(used)
+}
+
+// memory is that of an old batch, unless it is so large that it would lie idle.
+func memory(old Batch) []byte {
+	if cap(old.Events) > 1<<20 {
+		return nil
+	}
+	return old.Events[:0]
 }

@@ -24,7 +24,10 @@ func (d *disk) AppendAudit(b []audit.Batch) error {
 	if d.full {
 		return errors.New("no space left on device")
 	}
-	d.batches = append(d.batches, b...)
+	for _, b := range b {
+		b.Events = bytes.Clone(b.Events)
+		d.batches = append(d.batches, b)
+	}
 	return nil
 }
 

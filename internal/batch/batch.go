@@ -6,79 +6,142 @@ package batch
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 )
 
-// Group runs items of concurrent callers together. There is no background goroutine: the caller who finds the group idle leads.
+// Group runs items of concurrent callers together. There is no background goroutine: the caller who finds the group idle leads, and hands the lead to
+// the first of those who came meanwhile.
 type Group[T any] struct {
 	run    func(items []T) []error
 	gather time.Duration
 	max    int
 
-	lead  chan struct{} // holds one token: the right to run
-	queue chan *call[T]
-	busy  bool // guarded by lead: the last run served more than one caller
+	calls sync.Pool // of *call[T]
+
+	mu      sync.Mutex
+	led     bool       // somebody leads
+	waiting []*call[T] // the leader's own comes first
+	wanted  int        // how many the leader waits for; 0 when it does not wait
+
+	// The leader's own.
+	enough chan struct{} // gets a token when as many wait as are wanted
+	late   *time.Timer
+	crowd  int // callers that the last run saw: its own, and those who came while it ran
+	taken  []*call[T]
+	items  []T
 }
 
 type call[T any] struct {
 	item T
-	done chan error
+	err  error
+	wake chan turn
 }
 
-// New makes a group. run gets 1 to max items and answers nil when all went well, else one error (or nil) per item.
-// While callers come concurrently, a leader waits gather (0: not at all) so that more of them share its run; a lone caller never waits.
+// turn is what a waiting caller is woken for.
+type turn bool
+
+const (
+	done turn = false // its item ran
+	lead turn = true  // it shall lead
+)
+
+// New makes a group. run gets 1 to max items, which it may not keep, and answers nil when all went well, else one error (or nil) per item.
+// A leader waits for as many callers as the last run saw, at most for gather (0: not at all), so that they share its run; a lone caller never waits.
 func New[T any](max int, gather time.Duration, run func(items []T) []error) *Group[T] {
-	return &Group[T]{run: run, gather: gather, max: max, lead: make(chan struct{}, 1), queue: make(chan *call[T], max)}
+	return &Group[T]{run: run, gather: gather, max: max, enough: make(chan struct{}, 1),
+		calls: sync.Pool{New: func() any { return &call[T]{wake: make(chan turn, 1)} }}}
 }
 
 // Do runs item, alone or with others, and returns its own error. It returns only after the item ran.
 func (g *Group[T]) Do(item T) error {
-	c := &call[T]{item: item, done: make(chan error, 1)}
-	for queued := false; !queued; {
-		select {
-		case g.queue <- c:
-			queued = true
-		default: // full: help to empty it
-			g.lead <- struct{}{}
-			g.serve()
-			<-g.lead
+	c := g.calls.Get().(*call[T])
+	c.item = item
+	if g.join(c) == lead {
+		g.lead()
+	}
+	err := c.err
+	*c = call[T]{wake: c.wake}
+	g.calls.Put(c)
+	return err
+}
+
+// join waits until c ran or shall lead.
+func (g *Group[T]) join(c *call[T]) turn {
+	g.mu.Lock()
+	g.waiting = append(g.waiting, c)
+	if !g.led {
+		g.led = true
+		g.mu.Unlock()
+		return lead
+	}
+	if g.wanted > 0 && len(g.waiting) >= g.wanted {
+		g.wanted = 0
+		g.enough <- struct{}{}
+	}
+	g.mu.Unlock()
+	return <-c.wake
+}
+
+// lead runs those who wait, and then hands the lead on.
+func (g *Group[T]) lead() {
+	calls, items := g.take()
+	errs := g.protected(items)
+	for i, c := range calls {
+		if errs != nil {
+			c.err = errs[i]
+		}
+		if i > 0 { // the first is the leader's own
+			c.wake <- done
 		}
 	}
-	for {
-		select {
-		case err := <-c.done:
-			return err
-		case g.lead <- struct{}{}:
-			if len(c.done) == 0 { // nobody ran it meanwhile
-				g.serve()
-			}
-			<-g.lead
-		}
+	clear(calls)
+	clear(items)
+
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.crowd = len(calls) + len(g.waiting)
+	if g.led = len(g.waiting) > 0; g.led {
+		g.waiting[0].wake <- lead
 	}
 }
 
-// serve runs what is queued. Only the holder of lead calls it.
-func (g *Group[T]) serve() {
-	if len(g.queue) == 0 {
-		return
-	}
-	if g.busy && g.gather > 0 {
-		time.Sleep(g.gather)
-	}
-	n := min(len(g.queue), g.max) // only the holder of lead takes from the queue
-	calls, items := make([]*call[T], n), make([]T, n)
-	for i := range calls {
-		calls[i] = <-g.queue
-		items[i] = calls[i].item
-	}
-	g.busy = n > 1
-	errs := g.protected(items)
-	for i, c := range calls {
-		var err error
-		if errs != nil {
-			err = errs[i]
+// take gathers, and takes those that one run may have.
+func (g *Group[T]) take() ([]*call[T], []T) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if wanted := min(g.crowd, g.max); g.gather > 0 && len(g.waiting) < wanted {
+		g.wanted = wanted
+		g.mu.Unlock()
+		g.awaitEnough()
+		g.mu.Lock()
+		if g.wanted == 0 {
+			select {
+			case <-g.enough: // it came too late
+			default:
+			}
 		}
-		c.done <- err
+		g.wanted = 0
+	}
+	n := min(len(g.waiting), g.max)
+	g.taken, g.items = append(g.taken[:0], g.waiting[:n]...), g.items[:0]
+	for _, c := range g.taken {
+		g.items = append(g.items, c.item)
+	}
+	g.waiting = slices.Delete(g.waiting, 0, n)
+	return g.taken, g.items
+}
+
+func (g *Group[T]) awaitEnough() {
+	if g.late == nil {
+		g.late = time.NewTimer(g.gather)
+	} else {
+		g.late.Reset(g.gather)
+	}
+	select {
+	case <-g.enough:
+		g.late.Stop()
+	case <-g.late.C:
 	}
 }
 

@@ -2,6 +2,7 @@ package batch_test
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -95,6 +96,32 @@ func TestGatherOnlyUnderLoad(t *testing.T) {
 		_ = g.Do(1)
 		if d := time.Since(start); d != time.Millisecond {
 			t.Errorf("a call after a lone run took %v", d)
+		}
+	})
+}
+
+// A leader does not wait longer than until as many have come as the last run saw, those included who came while it ran.
+func TestGatherEndsWhenAllAreThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var runs []int
+		g := batch.New(100, time.Hour, func(items []int) []error {
+			runs = append(runs, len(items))
+			time.Sleep(time.Millisecond)
+			return nil
+		})
+		start := time.Now()
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() {
+				for n := range 5 {
+					_ = g.Do(n)
+				}
+			})
+		}
+		wg.Wait()
+		// One runs alone while nine come; then the ten go together, until one is a call ahead of the others and ends first.
+		if want := []int{1, 10, 10, 10, 10, 9}; !slices.Equal(runs, want) || time.Since(start) < time.Hour {
+			t.Errorf("runs of %d items, %v; want %d, and an hour's wait for the one who had ended", runs, time.Since(start), want)
 		}
 	})
 }

@@ -32,34 +32,41 @@ type identity struct {
 // key is the one name of a grant: of its row, cache entry, single flight and lease. Hex SHA-256 over a version and length-prefixed
 // fields; lists are sets.
 func (i identity) key() string {
-	b := make([]byte, 0, 512)
-	field := func(s string) {
-		b = binary.BigEndian.AppendUint32(b, uint32(len(s)))
-		b = append(b, s...)
-	}
-	set := func(l []string) {
-		l = slices.Compact(slices.Sorted(slices.Values(l)))
-		b = binary.BigEndian.AppendUint32(b, uint32(len(l)))
-		for _, s := range l {
-			field(s)
-		}
-	}
-	field("credence grant v1")
-	field(i.account)
-	field(i.generation)
-	field(i.incarnation)
-	field(i.userKey)
-	field(string(i.flow))
-	set(i.resources)
-	set(i.audiences)
+	var stack [512]byte // holds most identities; append moves a longer one to the heap
+	b := appendField(stack[:0], "credence grant v1")
+	b = appendField(b, i.account)
+	b = appendField(b, i.generation)
+	b = appendField(b, i.incarnation)
+	b = appendField(b, i.userKey)
+	b = appendField(b, string(i.flow))
+	b = appendSet(b, i.resources)
+	b = appendSet(b, i.audiences)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(i.parameters)))
 	for _, name := range slices.Sorted(maps.Keys(i.parameters)) {
-		field(name)
-		field(i.parameters[name])
+		b = appendField(b, name)
+		b = appendField(b, i.parameters[name])
 	}
-	set(i.scopes)
+	b = appendSet(b, i.scopes)
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
+}
+
+func appendField(b []byte, s string) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(len(s)))
+	return append(b, s...)
+}
+
+func appendSet(b []byte, l []string) []byte {
+	if len(l) > 1 {
+		l = slices.Clone(l)
+		slices.Sort(l)
+		l = slices.Compact(l)
+	}
+	b = binary.BigEndian.AppendUint32(b, uint32(len(l)))
+	for _, s := range l {
+		b = appendField(b, s)
+	}
+	return b
 }
 
 // identify makes the identity of a request. Parameters that the standard protects are not sent, so they are no part of it; those that

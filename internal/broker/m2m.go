@@ -17,33 +17,18 @@ const defaultM2MLifetime = time.Hour
 
 // m2m serves a workload that acts for itself (client credentials, RFC 6749 section 4.4). Tokens are kept until shortly before they end.
 func (b *Broker) m2m(ctx context.Context, r request) (*wire.GetResourceOauth2TokenOutput, string, error) {
-	force := forced(r.in)
 	current, err := b.Vault.Grant(ctx, r.agent.account, r.key)
 	if err != nil && !errors.Is(err, fault.NotFound) {
 		return nil, "", err
 	}
-	have := err == nil
-	if have && !force && fresh(current) {
+	have := err == nil && !forced(r.in)
+	if have && fresh(current) {
 		out, err := b.answer(ctx, current)
 		return out, "cached", err
 	}
-	kind := "m2m "
-	if force {
-		kind = "m2m forced "
-	}
-	wait := time.Duration(0)
-	if have && !force {
-		wait = patience(current)
-	}
-	g, err := share(b, kind+r.agent.account+r.key, wait, func() (store.Grant, error) {
-		ctx := context.WithoutCancel(ctx)
-		if g, err := b.Vault.Grant(ctx, r.agent.account, r.key); err == nil && !force && fresh(g) {
-			return g, nil // a flight ended just before this one began
-		}
-		return b.clientCredentials(ctx, r)
-	})
+	g, err := b.issue(ctx, r, current, have)
 	if err != nil {
-		if have && !force && valid(current) && (errors.Is(err, fault.Throttled) || errors.Is(err, errUnderWay)) {
+		if have && valid(current) && (errors.Is(err, fault.Throttled) || errors.Is(err, errUnderWay)) {
 			out, err := b.answer(ctx, current)
 			return out, "stale", err
 		}
@@ -51,6 +36,24 @@ func (b *Broker) m2m(ctx context.Context, r request) (*wire.GetResourceOauth2Tok
 	}
 	out, err := b.answer(ctx, g)
 	return out, "issued", err
+}
+
+// issue gets a token from the vendor, once for all who wait for it. With a current grant, it waits no longer than that bears.
+func (b *Broker) issue(ctx context.Context, r request, current store.Grant, have bool) (store.Grant, error) {
+	force, kind, wait := forced(r.in), "m2m ", time.Duration(0)
+	if force {
+		kind = "m2m forced "
+	}
+	if have {
+		wait = patience(current)
+	}
+	return share(b, kind+r.agent.account+r.key, wait, func() (store.Grant, error) {
+		ctx := context.WithoutCancel(ctx)
+		if g, err := b.Vault.Grant(ctx, r.agent.account, r.key); err == nil && !force && fresh(g) {
+			return g, nil // a flight ended just before this one began
+		}
+		return b.clientCredentials(ctx, r)
+	})
 }
 
 func (b *Broker) clientCredentials(ctx context.Context, r request) (store.Grant, error) {

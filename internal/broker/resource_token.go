@@ -32,7 +32,8 @@ func (b *Broker) GetResourceOauth2Token(ctx context.Context, c iam.Caller, in *w
 
 func (b *Broker) resourceToken(ctx context.Context, c iam.Caller, in *wire.GetResourceOauth2TokenInput) (_ *wire.GetResourceOauth2TokenOutput, outcome string, _ error) {
 	// Handles first: a token or session that is not the caller's is answered like one that does not exist.
-	req := access.Request{Action: "bedrock-agentcore:GetResourceOauth2Token", Resources: []string{b.ARNs.OAuth2Provider(c.Account, in.ResourceCredentialProviderName)}}
+	req := access.Request{Action: "bedrock-agentcore:GetResourceOauth2Token", Resources: make([]string, 0, 4)}
+	req.Resources = append(req.Resources, b.ARNs.OAuth2Provider(c.Account, in.ResourceCredentialProviderName))
 	a, err := b.open(ctx, c, in.WorkloadIdentityToken)
 	if err != nil {
 		return nil, "", b.Gate.Refuse(c, req, err)

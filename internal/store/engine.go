@@ -39,11 +39,15 @@ func (e *engine) sql(query string) string {
 // SQLite numbers $1 by first appearance, so $2, $1 would swap; ?1 means what it says. Its text compares bytewise as it is.
 var sqliteRewrite = strings.NewReplacer("$", "?", ` COLLATE "C"`, "", "{now}", "CAST(unixepoch('subsec') * 1000 AS INTEGER)")
 
-func openSQLite(path string) (*Store, error) {
+// openSQLite opens the database in a file; with keep, only one that has a schema. A file that is somebody else's is not touched.
+func openSQLite(path string, keep bool) (*Store, error) {
 	if strings.ContainsAny(path, "?#%") {
 		return nil, errors.New("the path must not hold ?, # or %")
 	}
 	common := []string{"busy_timeout(10000)", "foreign_keys(1)", "trusted_schema(0)"}
+	if err := lookAtSQLite(path, keep, append(common, "query_only(1)")); err != nil {
+		return nil, err
+	}
 	writer, err := sqliteHandle(path, 1, append(common, "journal_mode(wal)", "synchronous(full)", "secure_delete(1)"), "immediate")
 	if err != nil {
 		return nil, err
@@ -61,6 +65,23 @@ func openSQLite(path string) (*Store, error) {
 	s := &Store{engine: engine{dialect: goose.DialectSQLite3, rewrite: sqliteRewrite, classify: classifySQLite}, writer: writer, reader: reader}
 	s.writes = batch.New(256, 0, s.commit)
 	return s, nil
+}
+
+// lookAtSQLite refuses a database with tables of which none is goose's. The pragmas must not write, as that of the journal does.
+func lookAtSQLite(path string, keep bool, pragmas []string) (err error) {
+	db, err := sqliteHandle(path, 1, pragmas, "deferred")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	var tables, ours int
+	if err := db.QueryRow(`SELECT COUNT(*), COUNT(CASE name WHEN 'goose_db_version' THEN 1 END) FROM sqlite_schema WHERE type = 'table'`).Scan(&tables, &ours); err != nil {
+		return err
+	}
+	if ours == 0 && (tables > 0 || keep) {
+		return errors.New("it is no database of Credence: restore it from your backup")
+	}
+	return nil
 }
 
 func sqliteHandle(path string, conns int, pragmas []string, txlock string) (*sql.DB, error) {

@@ -29,6 +29,8 @@ type Store struct {
 	writer *sql.DB // one connection
 	reader *sql.DB
 	writes *batch.Group[func(*tx) error]
+
+	appendAudit *sql.Stmt // of writer
 }
 
 // Config says where the rows are.
@@ -43,11 +45,15 @@ const writeTimeout = 30 * time.Second
 
 // Open opens the database and brings its schema up to date. Bad storage (no WAL, not writable) is an error that names the file.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
-	s, err := openSQLite(cfg.Path)
+	s, err := openSQLite(cfg.Path, cfg.KeepSchema)
 	if err != nil {
 		return nil, fmt.Errorf("database %s: %w", cfg.Path, err)
 	}
-	if err := s.migrate(ctx, cfg.KeepSchema); err != nil {
+	err = s.migrate(ctx, cfg.KeepSchema)
+	if err == nil {
+		s.appendAudit, err = s.writer.PrepareContext(ctx, s.engine.sql(insertAuditBatch))
+	}
+	if err != nil {
 		_ = s.Close()
 		return nil, fmt.Errorf("database %s: %w", cfg.Path, err)
 	}

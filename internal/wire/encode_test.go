@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
 
 	"credence/internal/secret"
 )
@@ -61,6 +62,23 @@ func TestEncode(t *testing.T) {
 		want := "encode wire.GetOauth2CredentialProviderOutput: oauth2ProviderConfigOutput: githubOauth2ProviderConfig: oauthDiscovery is required"
 		if err == nil || err.Error() != want {
 			t.Errorf("got  %v\nwant %s", err, want)
+		}
+	})
+}
+
+// Texts are written as encoding/json writes them without escapes for HTML.
+func TestEncodeTextAgreesWithEncodingJSON(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.OneOf(rapid.String(), rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) })).Draw(t, "text")
+		var want strings.Builder
+		e := json.NewEncoder(&want)
+		e.SetEscapeHTML(false)
+		if err := e.Encode(map[string]string{"apiKey": text}); err != nil {
+			t.Fatal(err)
+		}
+		got, err := Encode(&GetResourceApiKeyOutput{ApiKey: text})
+		if err != nil || string(got)+"\n" != want.String() {
+			t.Errorf("%v\ngot  %s\nwant %s", err, got, want.String())
 		}
 	})
 }

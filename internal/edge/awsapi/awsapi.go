@@ -42,8 +42,10 @@ type Config struct {
 // Door is the http.Handler.
 type Door struct {
 	Config
-	rows map[string]*row
+	rows map[route]*row
 }
+
+type route struct{ method, path string }
 
 // row is an operation with its metrics found.
 type row struct {
@@ -54,9 +56,9 @@ type row struct {
 
 // New makes the door.
 func New(cfg Config) *Door {
-	d := &Door{Config: cfg, rows: map[string]*row{}}
+	d := &Door{Config: cfg, rows: map[route]*row{}}
 	for _, op := range cfg.Operations {
-		d.rows[op.Method+" "+op.Path] = &row{op, cfg.Metrics.Requests.WithLabelValues(op.Name, "ok"), cfg.Metrics.Latency.WithLabelValues(op.Name)}
+		d.rows[route{op.Method, op.Path}] = &row{op, cfg.Metrics.Requests.WithLabelValues(op.Name, "ok"), cfg.Metrics.Latency.WithLabelValues(op.Name)}
 	}
 	return d
 }
@@ -76,7 +78,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	requestID := uuid.NewString()
 	w.Header().Set("X-Amzn-Requestid", requestID)
 
-	op := d.rows[r.Method+" "+r.URL.EscapedPath()]
+	op := d.rows[route{r.Method, r.URL.EscapedPath()}]
 	out, err := d.answer(w, r, op, requestID)
 	if err != nil {
 		d.refuse(w, op, requestID, start, err)
@@ -118,26 +120,28 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, op *row, requestID
 }
 
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	tooLarge := fault.New(fault.TooLarge, "The request body is larger than %d bytes", MaxBody)
-	if r.ContentLength > MaxBody {
-		return nil, tooLarge
-	}
-	limited := http.MaxBytesReader(w, r.Body, MaxBody)
 	var body []byte
 	var err error
-	if r.ContentLength >= 0 {
-		body = make([]byte, r.ContentLength)
-		_, err = io.ReadFull(limited, body)
-	} else {
-		body, err = io.ReadAll(limited)
+	switch n := r.ContentLength; {
+	case n > MaxBody:
+		return nil, tooLarge()
+	case n >= 0: // net/http lets no more through
+		body = make([]byte, n)
+		_, err = io.ReadFull(r.Body, body)
+	default:
+		body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, tooLarge
+		return nil, tooLarge()
 	}
 	if err != nil {
 		return nil, &fault.Fault{Kind: fault.Validation, Reason: fault.CannotParse, Msg: "The request body ended early", Err: err}
 	}
 	return body, nil
+}
+
+func tooLarge() error {
+	return fault.New(fault.TooLarge, "The request body is larger than %d bytes", MaxBody)
 }
 
 // refuse answers an error. What is the caller's fault is logged for the operator at info, what is ours as an error with its cause.

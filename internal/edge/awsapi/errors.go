@@ -105,9 +105,11 @@ func writeError(w http.ResponseWriter, f *fault.Fault) (status int) {
 	return e.status
 }
 
+var contentType = []string{"application/json"}
+
 func writeBody(w http.ResponseWriter, status int, body []byte) {
 	h := w.Header()
-	h.Set("Content-Type", "application/json")
+	h["Content-Type"] = contentType                  // shared: net/http does not change it
 	h.Set("Content-Length", strconv.Itoa(len(body))) // net/http would chunk what is over 2 KiB
 	w.WriteHeader(status)
 	_, _ = w.Write(body)

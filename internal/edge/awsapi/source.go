@@ -15,6 +15,9 @@ func sourceIP(r *http.Request, trusted []netip.Prefix) netip.Addr {
 		return netip.Addr{}
 	}
 	source := peer.Addr().Unmap()
+	if len(trusted) == 0 {
+		return source
+	}
 	isTrusted := func(a netip.Addr) bool {
 		return slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(a) })
 	}

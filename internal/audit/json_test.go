@@ -1,0 +1,30 @@
+package audit
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// An event is written as encoding/json writes it, whatever its members hold.
+func TestAppendJSONAgreesWithEncodingJSON(t *testing.T) {
+	text := rapid.OneOf(rapid.Just(""), rapid.StringMatching(`[a-z0-9:/-]{1,20}`), rapid.String(), rapid.Map(rapid.SliceOfN(rapid.Byte(), 0, 8), func(b []byte) string { return string(b) }))
+	rapid.Check(t, func(t *rapid.T) {
+		draw := func(name string) string { return text.Draw(t, name) }
+		e := Event{
+			ID: draw("id"), Account: draw("account"), Caller: draw("caller"), AccessKey: draw("accessKey"), SourceIP: draw("sourceIp"), RequestID: draw("requestId"),
+			Action: draw("action"), Resources: rapid.SliceOfN(text, 0, 3).Draw(t, "resources"), Workload: draw("workload"), User: draw("user"),
+			Outcome: Outcome(draw("outcome")), Reason: draw("reason"),
+			Time: time.Unix(rapid.Int64Range(0, 1<<33).Draw(t, "seconds"), rapid.Int64Range(0, 999_999_999).Draw(t, "nanoseconds")).UTC(),
+		}
+		want, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := e.appendJSON([]byte("before")); string(got) != "before"+string(want) {
+			t.Errorf("got  %s\nwant before%s", got, want)
+		}
+	})
+}
