@@ -20,7 +20,7 @@ import (
 
 // clientFlags say which server a command talks to. Credentials and region come from wherever the AWS tools find theirs.
 type clientFlags struct {
-	Endpoint string `help:"URL of the server (of its --admin-listen, if it has one)." default:"http://127.0.0.1:8080" placeholder:"URL"`
+	Endpoint string `help:"URL of the server (of its --admin-listen, if it has one). Default: ${default}." default:"http://127.0.0.1:8080" placeholder:"URL"`
 }
 
 // call makes a signed request of one of Credence's own operations. out is nil when it answers nothing.

@@ -25,10 +25,10 @@ const helpKEK = "URI of the key-encryption key: file:PATH of a master key file. 
 
 // installationFlags say which installation is meant.
 type installationFlags struct {
-	DataDir   string `help:"Folder of database and keys." default:"./credence-data" type:"path" placeholder:"DIR"`
+	DataDir   string `help:"Folder of database and keys. Default: ${default}." default:"./credence-data" type:"path" placeholder:"DIR"`
 	KEK       string `name:"kek" help:"${help_kek}" placeholder:"URI"`
-	AccountID string `help:"The first account, 12 digits." default:"123456789012" placeholder:"ID"`
-	Region    string `help:"The region in ARNs." default:"us-east-1" placeholder:"REGION"`
+	AccountID string `help:"The first account, 12 digits. Default: ${default}." default:"123456789012" placeholder:"ID"`
+	Region    string `help:"The region in ARNs. Default: ${default}." default:"us-east-1" placeholder:"REGION"`
 }
 
 func (f installationFlags) config() server.Config {
@@ -37,7 +37,7 @@ func (f installationFlags) config() server.Config {
 
 // listenFlags say how an installation is reached.
 type listenFlags struct {
-	Listen              string   `help:"Address to serve clients and browsers on." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
+	Listen              string   `help:"Address to serve clients and browsers on. Default: ${default}." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
 	AdminListen         string   `help:"Address of its own for metrics and Credence's own operations." placeholder:"HOST:PORT"`
 	PublicURL           string   `name:"public-url" help:"URL by which clients and browsers reach the server. Default: made of --listen." placeholder:"URL"`
 	Dev                 bool     `help:"For development on this machine: http vendors, loopback and private hosts, any issuer of user JWTs, completion by sessionUri."`
@@ -59,8 +59,8 @@ func (f listenFlags) apply(cfg *server.Config) error {
 			a, err = netip.ParseAddr(text)
 			p = netip.PrefixFrom(a, a.BitLen())
 		}
-		if err != nil {
-			problems = append(problems, fmt.Errorf("--trusted-proxies %q: must be an address or a CIDR", text))
+		if err != nil || p.Addr().Is4In6() { // such a range would match nothing: sources are told in their IPv4 form
+			problems = append(problems, fmt.Errorf("--trusted-proxies %q: must be an address or a CIDR, of IPv4 in its own form", text))
 			continue
 		}
 		cfg.TrustedProxies = append(cfg.TrustedProxies, p.Masked())

@@ -3,11 +3,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"reflect"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -37,7 +37,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	var c cli
 	parser, err := kong.New(&c, kong.Name("credence"), kong.Description("An identity and token vault for AI agents."), kong.Writers(stdout, stderr),
 		kong.DefaultEnvars("CREDENCE"), kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.Exit(func(code int) { panic(exited(code)) }),
-		kong.Vars{"help_kek": helpKEK})
+		kong.Vars{"help_kek": helpKEK}, kong.NamedMapper("path", kong.MapperFunc(decodePath)))
 	if err != nil {
 		_, _ = fmt.Fprintln(stderr, "credence:", err)
 		return 2
@@ -49,11 +49,24 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	}
 	command.BindTo(ctx, (*context.Context)(nil))
 	command.Bind(output{stdout, stderr})
-	if err := command.Run(); err != nil && !errors.Is(err, context.Canceled) {
+	if err := command.Run(); err != nil {
 		_, _ = fmt.Fprintln(stderr, "credence:", err)
 		return 1
 	}
 	return 0
+}
+
+// decodePath makes a path absolute, but leaves an empty one: kong would make it the folder that we are in.
+func decodePath(ctx *kong.DecodeContext, target reflect.Value) error {
+	var path string
+	if err := ctx.Scan.PopValueInto("file", &path); err != nil {
+		return err
+	}
+	if path != "" {
+		path = kong.ExpandPath(path)
+	}
+	target.SetString(path)
+	return nil
 }
 
 // output is where a command writes.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"credence/internal/server"
@@ -24,6 +25,9 @@ func (c serveCommand) Run(ctx context.Context, o output) error {
 		return err
 	}
 	s, err := server.New(ctx, cfg)
+	if errors.Is(err, context.Canceled) {
+		return nil // told to stop before it began; a first start will be done anew
+	}
 	if err != nil {
 		return err
 	}

@@ -118,11 +118,12 @@ func isLoopback(addr string) (bool, error) {
 	if _, err := net.LookupPort("tcp", port); err != nil {
 		return false, fmt.Errorf("%q is not a port", port)
 	}
-	if host == "localhost" {
-		return true, nil
-	}
+	return isLoopbackHost(host), nil
+}
+
+func isLoopbackHost(host string) bool {
 	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback(), nil
+	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 func checkPublicURL(raw string, dev bool) error {
@@ -134,7 +135,7 @@ func checkPublicURL(raw string, dev bool) error {
 	case u.Scheme == "https", u.Scheme == "http" && dev:
 		return nil
 	case u.Scheme == "http":
-		if loopback, _ := isLoopback(net.JoinHostPort(u.Hostname(), "80")); loopback {
+		if isLoopbackHost(u.Hostname()) {
 			return nil
 		}
 		return errors.New("must be https, since users' codes come to it (http is for this machine, or with --dev)")

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -147,8 +148,8 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 	api := awsapi.Operations(controlPlane, brokerPlane)
 	extensions := awsapi.Extensions(adminPlane)
 	if private == public {
-		// Whoever can reach a loopback listener is on this machine; elsewhere metrics need --admin-listen.
-		if !public.Addr().(*net.TCPAddr).IP.IsLoopback() {
+		// Whoever can reach a loopback listener is on this machine, but for a proxy, which the public URL gives away; beyond it metrics need --admin-listen.
+		if u, err := url.Parse(s.publicURL); err != nil || !isLoopbackHost(u.Hostname()) || !public.Addr().(*net.TCPAddr).IP.IsLoopback() {
 			scrape = nil
 		}
 		public.http = s.http(s.route(door(append(api, extensions...)), browsers, scrape))
