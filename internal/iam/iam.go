@@ -7,6 +7,7 @@ package iam
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 )
 
 // Caller is who signed a request. Only a verified signature makes one; planes take it as a parameter, never from a context.
@@ -28,6 +29,7 @@ type Decision struct {
 
 // Evaluate decides an action on all of resources: each must be allowed, none may be denied.
 func Evaluate(policies []*Policy, action string, resources ...string) Decision {
+	action = strings.ToLower(action)
 	for _, resource := range resources {
 		allowed := false
 		for _, p := range policies {

@@ -21,8 +21,9 @@ type statement struct {
 	resources []string
 }
 
+// matches wants the action in lower case, as the patterns for it are.
 func (s *statement) matches(action, resource string) bool {
-	return anyMatch(s.actions, strings.ToLower(action)) && anyMatch(s.resources, resource)
+	return anyMatch(s.actions, action) && anyMatch(s.resources, resource)
 }
 
 func anyMatch(patterns []string, s string) bool {

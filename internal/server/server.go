@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -181,6 +182,17 @@ func (s *Server) route(api, browsers, metrics http.Handler) http.Handler {
 	})
 }
 
+// tuneCollector lets garbage wait: what lives is small, caches included, so collecting at every doubling costs much and saves little. The usual variables
+// decide when they are set.
+func tuneCollector() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(1 << 30)
+	}
+}
+
 // ready answers probes: 200 when a request would be served.
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	if s.draining.Load() {
@@ -250,6 +262,7 @@ func (s *Server) Run(ctx context.Context) error {
 			}
 		}()
 	}
+	tuneCollector()
 	purgeCtx, stopPurge := context.WithCancel(ctx)
 	purged := make(chan struct{})
 	go func() { defer close(purged); s.purge(purgeCtx) }()

@@ -38,13 +38,12 @@ const maxSigningKeys = 8
 // Caller finds who a credential names and the signing key derived for its scope; fault.UnknownCaller when there is nobody.
 // It is the lookup of sigv4.Verify.
 func (v *Vault) Caller(ctx context.Context, c sigv4.Credential) (iam.Caller, []byte, error) {
-	unknown := fault.New(fault.UnknownCaller, "The security token included in the request is invalid.")
 	if !c.SessionToken.IsZero() {
-		return iam.Caller{}, nil, unknown // long-term keys have none
+		return iam.Caller{}, nil, unknownCaller() // long-term keys have none
 	}
 	found, err := v.callers.get(ctx, c.AccessKeyID, func(ctx context.Context) (*caller, error) { return v.loadCaller(ctx, c.AccessKeyID) })
 	if errors.Is(err, fault.NotFound) {
-		return iam.Caller{}, nil, unknown
+		return iam.Caller{}, nil, unknownCaller()
 	}
 	if err != nil {
 		return iam.Caller{}, nil, err
@@ -54,6 +53,10 @@ func (v *Vault) Caller(ctx context.Context, c sigv4.Credential) (iam.Caller, []b
 		return iam.Caller{}, nil, err
 	}
 	return iam.Caller{Account: found.key.Account, ARN: found.arn, AccessKeyID: found.key.ID, Policies: found.policies}, signing, nil
+}
+
+func unknownCaller() error {
+	return fault.New(fault.UnknownCaller, "The security token included in the request is invalid.")
 }
 
 func (v *Vault) loadCaller(ctx context.Context, id string) (*caller, error) {

@@ -67,26 +67,29 @@ func Mint(ctx context.Context, s Sealer, account string, t Token) (secret.String
 // Open reads a workload access token of an account. Every token that is not one of this account, or is past its end, is an Unauthorized
 // fault; all but the expired get the same text. Any other error is about the account's keys, not the token.
 func Open(ctx context.Context, s Sealer, account string, wat secret.String) (Token, error) {
-	unknown := fault.New(fault.Unauthorized, "The workload access token is not valid: get a new one with GetWorkloadAccessToken, GetWorkloadAccessTokenForJWT or GetWorkloadAccessTokenForUserId")
 	handle, ok := strings.CutPrefix(wat.Reveal(), prefix)
 	if !ok {
-		return Token{}, unknown
+		return Token{}, unknownToken()
 	}
 	plaintext, ok, err := s.OpenHandle(ctx, account, kind, handle)
 	if err != nil {
 		return Token{}, err
 	}
 	if !ok {
-		return Token{}, unknown
+		return Token{}, unknownToken()
 	}
 	t, err := decode(plaintext)
 	if err != nil {
-		return Token{}, unknown
+		return Token{}, unknownToken()
 	}
 	if now := time.Now(); !now.Before(t.Expires) {
 		return Token{}, fault.New(fault.Unauthorized, "The workload access token expired at %s: get a new one (they live %s)", t.Expires.UTC().Format(time.RFC3339), Lifetime)
 	}
 	return t, nil
+}
+
+func unknownToken() error {
+	return fault.New(fault.Unauthorized, "The workload access token is not valid: get a new one with GetWorkloadAccessToken, GetWorkloadAccessTokenForJWT or GetWorkloadAccessTokenForUserId")
 }
 
 const encodingVersion = 1
