@@ -123,7 +123,7 @@ func (b *Broker) endpoint(ctx context.Context, p *vault.OAuth2Provider, v provid
 	return oauth.Endpoint{
 		URL:                    v.TokenEndpoint,
 		Auth:                   oauth.ClientAuth{Method: v.AuthMethod, ID: p.Config.ClientID, Secret: clientSecret},
-		ResponseScopeSeparator: v.ResponseScopeSeparator,
+		ResponseScopeSeparator: v.ResponseScopeSeparator, Header: v.Header, JSON: v.JSONRequest,
 	}, nil
 }
 

@@ -178,7 +178,7 @@ func (b *Broker) exchange(ctx context.Context, s store.Session) error {
 	if err != nil {
 		return b.exchangeFailed(s, p, err)
 	}
-	g, err := b.consented(ctx, s, r, t)
+	g, err := b.consented(ctx, s, r, t, v.Lifetime)
 	if err != nil {
 		return err
 	}
@@ -196,8 +196,8 @@ func (b *Broker) exchange(ctx context.Context, s store.Session) error {
 	return err
 }
 
-// consented is the grant that a consent gave.
-func (b *Broker) consented(ctx context.Context, s store.Session, r sessionRequest, t oauth.Token) (store.Grant, error) {
+// consented is the grant that a consent gave; lifetime is the token's when the vendor does not say.
+func (b *Broker) consented(ctx context.Context, s store.Session, r sessionRequest, t oauth.Token, lifetime time.Duration) (store.Grant, error) {
 	g := store.Grant{
 		Account: s.Account, Key: s.GrantKey, Flow: string(r.Flow), Workload: s.Workload, WorkloadIncarnation: s.WorkloadIncarnation,
 		Provider: s.Provider, ProviderIncarnation: s.ProviderIncarnation, Generation: s.Generation, UserKey: s.UserKey,
@@ -206,7 +206,7 @@ func (b *Broker) consented(ctx context.Context, s store.Session, r sessionReques
 	if err := b.Vault.SealUserName(ctx, &g, r.User); err != nil {
 		return g, err
 	}
-	return g, b.fill(ctx, &g, t, 0)
+	return g, b.fill(ctx, &g, t, lifetime)
 }
 
 // exchangeFailed settles a code that brought no tokens. Only one that certainly never left may be sent again.

@@ -150,10 +150,12 @@ func (b *Broker) fill(ctx context.Context, g *store.Grant, t oauth.Token, defaul
 		g.GrantedScopes = g.AskedScopes
 	}
 	g.ObtainedAt, g.ExpiresAt = time.Now(), time.Time{}
-	if lifetime := max(t.ExpiresIn, 0); lifetime > 0 {
+	lifetime := max(t.ExpiresIn, 0)
+	if lifetime == 0 && (g.RefreshToken != nil || g.Flow == string(wire.FlowM2M)) { // a guess must not cost a consent
+		lifetime = defaultLifetime
+	}
+	if lifetime > 0 {
 		g.ExpiresAt = g.ObtainedAt.Add(lifetime)
-	} else if defaultLifetime > 0 {
-		g.ExpiresAt = g.ObtainedAt.Add(defaultLifetime)
 	}
 	return nil
 }

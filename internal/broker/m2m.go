@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/url"
@@ -67,7 +68,7 @@ func (b *Broker) clientCredentials(ctx context.Context, r request) (store.Grant,
 	}
 	t, err := b.vendorCall(ctx, v, "client_credentials", func(ctx context.Context) (oauth.Token, error) {
 		return b.OAuth.ClientCredentials(ctx, e, oauth.ClientCredentialsGrant{
-			Scopes: r.in.Scopes, ScopeSeparator: v.ScopeSeparator, Resources: r.in.Resources, Audiences: r.in.Audiences, Extra: parameters(r.in),
+			GrantType: v.M2MGrantType, Scopes: r.in.Scopes, ScopeSeparator: v.ScopeSeparator, Resources: r.in.Resources, Audiences: r.in.Audiences, Extra: parameters(r.in),
 		})
 	})
 	if err != nil {
@@ -75,7 +76,7 @@ func (b *Broker) clientCredentials(ctx context.Context, r request) (store.Grant,
 	}
 	g := newGrant(r.agent, r.provider, wire.FlowM2M, r.key, r.in.Scopes)
 	g.UserKey = "" // the token is the workload's own, whoever it acts for just now
-	if err := b.fill(ctx, &g, t, defaultM2MLifetime); err != nil {
+	if err := b.fill(ctx, &g, t, cmp.Or(v.Lifetime, defaultM2MLifetime)); err != nil {
 		return store.Grant{}, err
 	}
 	g.RefreshToken = nil // RFC 6749 section 4.4.3: none belongs here, and none is kept

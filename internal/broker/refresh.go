@@ -83,7 +83,7 @@ func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider,
 		outcome, err = b.refreshFailed(g, p, err)
 		return store.Grant{}, err
 	}
-	if err := b.fill(ctx, &g, t, 0); err != nil {
+	if err := b.fill(ctx, &g, t, v.Lifetime); err != nil {
 		return store.Grant{}, err
 	}
 	if g, err = b.commitRefresh(g); err != nil {

@@ -1,10 +1,12 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
+	"net/url"
+	"strings"
 	"time"
 
 	"credence/internal/fault"
@@ -25,7 +27,7 @@ func (c *Control) CreateOauth2CredentialProvider(ctx context.Context, caller iam
 	if err := c.allow(caller, "CreateOauth2CredentialProvider", arn, c.ARNs.Vault(caller.Account, iam.DefaultVault)); err != nil {
 		return nil, err
 	}
-	config, clientSecret, err := c.config(in.CredentialProviderVendor, in.Oauth2ProviderConfigInput)
+	config, clientSecret, err := c.config(in.CredentialProviderVendor, in.Oauth2ProviderConfigInput, in.VendorHost)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +59,7 @@ func (c *Control) CreateOauth2CredentialProvider(ctx context.Context, caller iam
 	return &wire.CreateOauth2CredentialProviderOutput{
 		ClientSecretArn: d.ClientSecretArn, ClientSecretJsonKey: d.ClientSecretJsonKey, ClientSecretSource: d.ClientSecretSource, Name: d.Name,
 		CredentialProviderArn: d.CredentialProviderArn, CallbackUrl: d.CallbackUrl, Oauth2ProviderConfigOutput: d.Oauth2ProviderConfigOutput, Status: d.Status,
-		Confirm: d.Confirm, ScopeMatch: d.ScopeMatch,
+		Confirm: d.Confirm, ScopeMatch: d.ScopeMatch, VendorHost: d.VendorHost,
 	}, nil
 }
 
@@ -107,7 +109,7 @@ func (c *Control) UpdateOauth2CredentialProvider(ctx context.Context, caller iam
 	if err := c.allow(caller, "UpdateOauth2CredentialProvider", arn, c.ARNs.Vault(caller.Account, iam.DefaultVault)); err != nil {
 		return nil, err
 	}
-	config, clientSecret, err := c.config(in.CredentialProviderVendor, in.Oauth2ProviderConfigInput)
+	config, clientSecret, err := c.config(in.CredentialProviderVendor, in.Oauth2ProviderConfigInput, in.VendorHost)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +148,7 @@ func (c *Control) UpdateOauth2CredentialProvider(ctx context.Context, caller iam
 		ClientSecretArn: d.ClientSecretArn, ClientSecretJsonKey: d.ClientSecretJsonKey, ClientSecretSource: d.ClientSecretSource, Name: d.Name,
 		CredentialProviderVendor: d.CredentialProviderVendor, CredentialProviderArn: d.CredentialProviderArn, CallbackUrl: d.CallbackUrl,
 		Oauth2ProviderConfigOutput: d.Oauth2ProviderConfigOutput, CreatedTime: d.CreatedTime, LastUpdatedTime: d.LastUpdatedTime, Status: d.Status,
-		Confirm: d.Confirm, ScopeMatch: d.ScopeMatch,
+		Confirm: d.Confirm, ScopeMatch: d.ScopeMatch, VendorHost: d.VendorHost,
 	}, nil
 }
 
@@ -165,33 +167,131 @@ type givenSecret struct {
 	path   string
 }
 
+// vendorConfig is what a vendor's member of the union says: all of them are alike but for that of CustomOauth2.
+type vendorConfig struct {
+	clientID             string
+	secret               *secret.String
+	source               *wire.SecretSource
+	reference            *wire.SecretReference
+	tenant               *string
+	issuer, auth, tokens *string // issuer and endpoints
+}
+
+// vendorMember finds the member of the union that belongs to a vendor, and what it says; nil when the union has another.
+func vendorMember(vendor wire.CredentialProviderVendor, in *wire.Oauth2ProviderConfigInput) (member string, _ *vendorConfig) {
+	plain := func(member string, v *wire.VendorOauth2ProviderConfigInput) (string, *vendorConfig) {
+		if v == nil {
+			return member, nil
+		}
+		return member, &vendorConfig{clientID: v.ClientId, secret: v.ClientSecret, source: v.ClientSecretSource, reference: v.ClientSecretConfig}
+	}
+	switch vendor {
+	case wire.VendorGoogleOauth2:
+		return plain("googleOauth2ProviderConfig", in.GoogleOauth2ProviderConfig)
+	case wire.VendorGithubOauth2:
+		return plain("githubOauth2ProviderConfig", in.GithubOauth2ProviderConfig)
+	case wire.VendorSlackOauth2:
+		return plain("slackOauth2ProviderConfig", in.SlackOauth2ProviderConfig)
+	case wire.VendorSalesforceOauth2:
+		return plain("salesforceOauth2ProviderConfig", in.SalesforceOauth2ProviderConfig)
+	case wire.VendorAtlassianOauth2:
+		return plain("atlassianOauth2ProviderConfig", in.AtlassianOauth2ProviderConfig)
+	case wire.VendorLinkedinOauth2:
+		return plain("linkedinOauth2ProviderConfig", in.LinkedinOauth2ProviderConfig)
+	case wire.VendorMicrosoftOauth2:
+		v := in.MicrosoftOauth2ProviderConfig
+		if v == nil {
+			return "microsoftOauth2ProviderConfig", nil
+		}
+		return "microsoftOauth2ProviderConfig", &vendorConfig{clientID: v.ClientId, secret: v.ClientSecret, source: v.ClientSecretSource, reference: v.ClientSecretConfig, tenant: v.TenantId}
+	}
+	v := in.IncludedOauth2ProviderConfig
+	if v == nil {
+		return "includedOauth2ProviderConfig", nil
+	}
+	return "includedOauth2ProviderConfig", &vendorConfig{
+		clientID: v.ClientId, secret: v.ClientSecret, source: v.ClientSecretSource, reference: v.ClientSecretConfig,
+		issuer: v.Issuer, auth: v.AuthorizationEndpoint, tokens: v.TokenEndpoint,
+	}
+}
+
 // config reads the union member that belongs to the vendor, and refuses what this version cannot do.
-func (c *Control) config(vendor wire.CredentialProviderVendor, in *wire.Oauth2ProviderConfigInput) (provider.Config, givenSecret, error) {
+func (c *Control) config(vendor wire.CredentialProviderVendor, in *wire.Oauth2ProviderConfigInput, host *string) (provider.Config, givenSecret, error) {
 	const union = "oauth2ProviderConfigInput"
 	cfg := provider.Config{Vendor: vendor}
+	refuse := func(member, format string, args ...any) (provider.Config, givenSecret, error) {
+		return cfg, givenSecret{}, fault.Invalid(member, format, args...)
+	}
+	preset, isPreset := c.Resolver.Preset(vendor)
+	if host != nil {
+		if !preset.HostOverride {
+			return refuse("vendorHost", "is for vendors with several hosts, not for %s", vendor)
+		}
+		cfg.Host = *host
+	}
 	if vendor == wire.VendorCustomOauth2 {
 		if in.CustomOauth2ProviderConfig == nil {
-			return cfg, givenSecret{}, fault.Invalid(union, "must have the member customOauth2ProviderConfig for vendor %s", vendor)
+			return refuse(union, "must have the member customOauth2ProviderConfig for vendor %s", vendor)
 		}
 		return c.customConfig(cfg, union+".customOauth2ProviderConfig", in.CustomOauth2ProviderConfig)
 	}
-	if _, ok := c.Resolver.Preset(vendor); !ok {
-		return cfg, givenSecret{}, fault.Invalid("credentialProviderVendor", "%s is not supported by this version of Credence: use CustomOauth2 with the vendor's endpoints", vendor)
+	if !isPreset {
+		return refuse("credentialProviderVendor", "%s is not supported by this server: use CustomOauth2 with the vendor's endpoints", vendor)
 	}
-	var member string
-	var v *wire.VendorOauth2ProviderConfigInput
-	switch vendor {
-	case wire.VendorGoogleOauth2:
-		member, v = "googleOauth2ProviderConfig", in.GoogleOauth2ProviderConfig
-	case wire.VendorGithubOauth2:
-		member, v = "githubOauth2ProviderConfig", in.GithubOauth2ProviderConfig
-	}
+	member, v := vendorMember(vendor, in)
 	if v == nil {
-		return cfg, givenSecret{}, fault.Invalid(union, "must have the member %s for vendor %s", member, vendor)
+		return refuse(union, "must have the member %s for vendor %s", member, vendor)
 	}
-	cfg.ClientID = v.ClientId
-	s, err := managedClientSecret(union+"."+member, v.ClientSecret, v.ClientSecretSource, v.ClientSecretConfig)
+	path := union + "." + member
+	cfg.ClientID = v.clientID
+	if v.tenant != nil {
+		if !validTenant(*v.tenant) {
+			return refuse(path+".tenantId", "%q must be the id or a domain name of a directory: letters, digits, dots and hyphens", *v.tenant)
+		}
+		cfg.Tenant = *v.tenant
+	}
+	if err := c.endpoints(&cfg, preset, path, v); err != nil {
+		return cfg, givenSecret{}, err
+	}
+	if cfg.Host != "" {
+		if err := c.CheckURL(c.Resolver.Located(cfg).TokenEndpoint); err != nil {
+			return refuse("vendorHost", "makes the token endpoint a URL that %v", err)
+		}
+	}
+	s, err := managedClientSecret(path, v.secret, v.source, v.reference)
 	return cfg, s, err
+}
+
+// validTenant is true of what stays one segment of a path.
+func validTenant(tenant string) bool {
+	return strings.Trim(tenant, ".") != "" && strings.Trim(tenant, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-") == ""
+}
+
+// endpoints takes over the issuer and endpoints that a config gives: all of them where each customer has a server of its own, else what shall
+// differ from the preset's.
+func (c *Control) endpoints(cfg *provider.Config, preset provider.Vendor, path string, v *vendorConfig) error {
+	m := provider.Metadata{Issuer: preset.Issuer, AuthorizationEndpoint: preset.AuthorizationEndpoint, TokenEndpoint: preset.TokenEndpoint}
+	given := false
+	for _, u := range []struct {
+		member string
+		given  *string
+		to     *string
+	}{{"issuer", v.issuer, &m.Issuer}, {"authorizationEndpoint", v.auth, &m.AuthorizationEndpoint}, {"tokenEndpoint", v.tokens, &m.TokenEndpoint}} {
+		if u.given == nil || *u.given == "" {
+			if preset.OfCustomer {
+				return fault.Invalid(path+"."+u.member, "is required for %s, of which each customer has a server of its own", cfg.Vendor)
+			}
+			continue
+		}
+		if err := c.CheckURL(*u.given); err != nil {
+			return fault.Invalid(path+"."+u.member, "%v", err)
+		}
+		*u.to, given = *u.given, true
+	}
+	if given {
+		cfg.Metadata = &m
+	}
+	return nil
 }
 
 func managedClientSecret(path string, value *secret.String, source *wire.SecretSource, config *wire.SecretReference) (givenSecret, error) {
@@ -264,6 +364,9 @@ func (c *Control) describeOAuth2Provider(p *vault.OAuth2Provider) *wire.GetOauth
 	if p.Config.ScopeMatch != "" {
 		out.ScopeMatch = &p.Config.ScopeMatch
 	}
+	if p.Config.Host != "" {
+		out.VendorHost = &p.Config.Host
+	}
 	return out
 }
 
@@ -283,13 +386,14 @@ func (c *Control) describeConfig(cfg provider.Config) *wire.Oauth2ProviderConfig
 		}
 		return &wire.Oauth2ProviderConfigOutput{CustomOauth2ProviderConfig: out}
 	}
-	v := c.Resolver.Traits(cfg)
+	v := c.Resolver.Located(cfg)
 	out := &wire.VendorOauth2ProviderConfigOutput{OauthDiscovery: &wire.Oauth2Discovery{}, ClientId: &cfg.ClientID}
 	if v.DiscoveryURL != "" {
 		out.OauthDiscovery.DiscoveryUrl = &v.DiscoveryURL
 	} else {
+		// The API demands an issuer; a vendor that has none is named by its authorization endpoint.
 		out.OauthDiscovery.AuthorizationServerMetadata = &wire.Oauth2AuthorizationServerMetadata{
-			Issuer: v.Issuer, AuthorizationEndpoint: v.AuthorizationEndpoint, TokenEndpoint: v.TokenEndpoint,
+			Issuer: cmp.Or(v.Issuer, origin(v.AuthorizationEndpoint)), AuthorizationEndpoint: v.AuthorizationEndpoint, TokenEndpoint: v.TokenEndpoint,
 		}
 	}
 	switch cfg.Vendor {
@@ -297,6 +401,24 @@ func (c *Control) describeConfig(cfg provider.Config) *wire.Oauth2ProviderConfig
 		return &wire.Oauth2ProviderConfigOutput{GoogleOauth2ProviderConfig: out}
 	case wire.VendorGithubOauth2:
 		return &wire.Oauth2ProviderConfigOutput{GithubOauth2ProviderConfig: out}
+	case wire.VendorSlackOauth2:
+		return &wire.Oauth2ProviderConfigOutput{SlackOauth2ProviderConfig: out}
+	case wire.VendorSalesforceOauth2:
+		return &wire.Oauth2ProviderConfigOutput{SalesforceOauth2ProviderConfig: out}
+	case wire.VendorMicrosoftOauth2:
+		return &wire.Oauth2ProviderConfigOutput{MicrosoftOauth2ProviderConfig: out}
+	case wire.VendorAtlassianOauth2:
+		return &wire.Oauth2ProviderConfigOutput{AtlassianOauth2ProviderConfig: out}
+	case wire.VendorLinkedinOauth2:
+		return &wire.Oauth2ProviderConfigOutput{LinkedinOauth2ProviderConfig: out}
 	}
-	panic(fmt.Sprintf("a stored provider has the vendor %q, which has no preset", cfg.Vendor)) // config admits no other
+	return &wire.Oauth2ProviderConfigOutput{IncludedOauth2ProviderConfig: out}
+}
+
+func origin(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return raw
+	}
+	return u.Scheme + "://" + u.Host
 }

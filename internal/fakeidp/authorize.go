@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -38,6 +37,9 @@ func (v *Vendor) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 	}
 	subject := cmp.Or(b.Subject, "alice")
 	err := checkAuthorization(query)
+	if err == nil && !has(query, b.AuthorizeNeeds) {
+		err = &refusal{code: "invalid_request", description: "a parameter is missing that this vendor needs"}
+	}
 	if err == nil {
 		switch {
 		case b.Deny != "":
@@ -60,7 +62,7 @@ func (v *Vendor) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 		answer.Set("error", err.code)
 		answer.Set("error_description", err.description)
 	} else {
-		answer.Set("code", v.newCode(query, subject, cmp.Or(b.CodeLifetime, 10*time.Minute)))
+		answer.Set("code", v.newCode(query, subject, b))
 	}
 	if query.Has("state") {
 		answer.Set("state", query.Get("state"))
@@ -109,15 +111,16 @@ func checkAuthorization(query url.Values) *refusal {
 }
 
 // newCode makes the grant and the code that stands for it.
-func (v *Vendor) newCode(query url.Values, subject string, lifetime time.Duration) string {
+func (v *Vendor) newCode(query url.Values, subject string, b Behaviour) string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	value := v.secretValue("code")
 	v.codes[value] = &code{
-		family:      v.newFamily(query.Get("client_id"), subject, strings.Fields(query.Get("scope")), query["resource"]),
+		family:      v.newFamily(query.Get("client_id"), subject, b.scopes(query.Get("scope")), query["resource"]),
 		redirectURI: query.Get("redirect_uri"),
 		challenge:   query.Get("code_challenge"),
-		expiry:      time.Now().Add(lifetime),
+		expiry:      time.Now().Add(cmp.Or(b.CodeLifetime, 10*time.Minute)),
+		offline:     has(query, b.OfflineNeeds),
 	}
 	return value
 }

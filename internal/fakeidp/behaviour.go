@@ -42,6 +42,9 @@ type Behaviour struct {
 	ScopeComma        bool           // "a,b" instead of "a b"
 	ExtraTokenMembers map[string]any // override the members of every 200 answer, OKWithError's included; nil leaves one out
 
+	// Quirks are ways of real vendors that no RFC has.
+	Quirks
+
 	// Metadata, keys, revocation.
 
 	DiscoveryStatus int            // the metadata endpoints answer this status instead

@@ -21,6 +21,7 @@ type code struct {
 	challenge   string // S256
 	expiry      time.Time
 	used        bool
+	offline     bool // it brings a refresh token
 }
 
 type accessToken struct {

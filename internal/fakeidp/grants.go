@@ -1,13 +1,13 @@
 package fakeidp
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -18,6 +18,9 @@ func (v *Vendor) issue(r *http.Request, b Behaviour) (map[string]any, *refusal) 
 	if err := checkUnique(r.PostForm); err != nil {
 		return nil, err
 	}
+	if err := b.checkToken(r); err != nil {
+		return nil, err
+	}
 	client, err := v.authenticate(r)
 	if err != nil {
 		return nil, err
@@ -25,7 +28,7 @@ func (v *Vendor) issue(r *http.Request, b Behaviour) (map[string]any, *refusal) 
 	switch r.PostForm.Get("grant_type") {
 	case "authorization_code":
 		return v.redeem(client, r.PostForm, b)
-	case "client_credentials":
+	case cmp.Or(b.M2MGrantType, "client_credentials"):
 		return v.issueToClient(client, r.PostForm, b)
 	case "refresh_token":
 		return v.refresh(client, r.PostForm, b)
@@ -67,7 +70,7 @@ func (v *Vendor) redeem(client Client, form url.Values, b Behaviour) (map[string
 	c.used = true
 	f.scopes = b.grant(f.scopes)
 	next := ""
-	if !b.NoRefreshToken {
+	if !b.NoRefreshToken && c.offline {
 		next = v.newRefreshToken(f)
 	}
 	return v.newAnswer(f, f.scopes, resources, next, b), nil
@@ -88,7 +91,7 @@ func (v *Vendor) refresh(client Client, form url.Values, b Behaviour) (map[strin
 	}
 	scopes := b.rename(f.scopes)
 	if form.Get("scope") != "" {
-		asked := b.rename(strings.Fields(form.Get("scope")))
+		asked := b.rename(b.scopes(form.Get("scope")))
 		if slices.ContainsFunc(asked, func(s string) bool { return !slices.Contains(scopes, s) }) {
 			return nil, &refusal{code: "invalid_scope", description: "scope exceeds what was granted"}
 		}
@@ -114,7 +117,10 @@ func (v *Vendor) issueToClient(client Client, form url.Values, b Behaviour) (map
 	if err := checkResources(resources); err != nil {
 		return nil, err
 	}
-	f := v.newFamily(client.ID, client.ID, b.grant(strings.Fields(form.Get("scope"))), resources)
+	if b.M2MNeeds != "" && form.Get(b.M2MNeeds) == "" {
+		return nil, &refusal{code: "invalid_request", description: b.M2MNeeds + " is missing"}
+	}
+	f := v.newFamily(client.ID, client.ID, b.grant(b.scopes(form.Get("scope"))), resources)
 	return v.newAnswer(f, f.scopes, resources, "", b), nil
 }
 

@@ -87,6 +87,7 @@ func (b Behaviour) answer(w http.ResponseWriter, status int, members map[string]
 	if status == http.StatusOK {
 		override(members, b.ExtraTokenMembers)
 	}
+	status, members = b.reword(status, members)
 	if !b.FormEncoded {
 		writeJSON(w, status, members)
 		return

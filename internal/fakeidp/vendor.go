@@ -165,6 +165,7 @@ func (v *Vendor) record(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
 		err := r.ParseForm()
+		readJSON(r)
 		v.mu.Lock()
 		v.requests = append(v.requests, Request{time.Now(), r.Method, r.URL.Path, r.URL.Query(), r.PostForm, r.Header.Clone()})
 		v.mu.Unlock()

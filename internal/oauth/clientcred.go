@@ -1,12 +1,14 @@
 package oauth
 
 import (
+	"cmp"
 	"context"
 	"net/url"
 )
 
 // ClientCredentialsGrant asks for a token of the client itself (RFC 6749 section 4.4).
 type ClientCredentialsGrant struct {
+	GrantType            string // "" is client_credentials; some vendors have one of their own
 	Scopes               []string
 	ScopeSeparator       string // "" is a space
 	Resources, Audiences []string
@@ -16,7 +18,7 @@ type ClientCredentialsGrant struct {
 // ClientCredentials gets a token for the client itself. The error is an *Error.
 func (c *Client) ClientCredentials(ctx context.Context, e Endpoint, g ClientCredentialsGrant) (Token, error) {
 	form := parameters(g.Extra, g.Resources, g.Audiences)
-	form.Set("grant_type", "client_credentials")
+	form.Set("grant_type", cmp.Or(g.GrantType, "client_credentials"))
 	if err := setScope(form, g.Scopes, g.ScopeSeparator); err != nil {
 		return Token{}, &Error{Outcome: NotSent, Err: err}
 	}

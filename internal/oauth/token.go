@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -32,6 +33,7 @@ type Endpoint struct {
 	Auth                   ClientAuth
 	ResponseScopeSeparator string      // in the answer's scope; "" is a space
 	Header                 http.Header // of a preset, such as User-Agent; may not replace Accept, Content-Type and Authorization
+	JSON                   bool        // it takes a JSON object of the parameters instead of a form
 }
 
 // Token is a successful answer (RFC 6749 section 5.1).
@@ -42,6 +44,23 @@ type Token struct {
 	Scopes                    []string      // nil: the vendor did not say
 }
 
+// encode writes parameters as a form, or as a JSON object in which only those that repeat are arrays.
+func encode(form url.Values, asJSON bool) (contentType, text string) {
+	if !asJSON {
+		return "application/x-www-form-urlencoded", form.Encode()
+	}
+	object := make(map[string]any, len(form))
+	for name, values := range form {
+		if len(values) == 1 {
+			object[name] = values[0]
+		} else {
+			object[name] = values
+		}
+	}
+	b, _ := json.Marshal(object) // strings always marshal
+	return "application/json", string(b)
+}
+
 // post sends a form to the token endpoint, once. The secrets in the form are cut out of whatever the vendor says about them.
 func (c *Client) post(ctx context.Context, e Endpoint, form url.Values, sent ...secret.String) (Token, error) {
 	header := make(http.Header)
@@ -50,11 +69,12 @@ func (c *Client) post(ctx context.Context, e Endpoint, form url.Values, sent ...
 		header[http.CanonicalHeaderKey(name)] = values
 	}
 	header.Set("Accept", "application/json")
-	header.Set("Content-Type", "application/x-www-form-urlencoded")
 	if err := e.Auth.apply(header, form); err != nil {
 		return Token{}, &Error{Outcome: NotSent, Err: err}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.URL, strings.NewReader(form.Encode()))
+	contentType, text := encode(form, e.JSON)
+	header.Set("Content-Type", contentType)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.URL, strings.NewReader(text))
 	if err != nil {
 		return Token{}, &Error{Outcome: NotSent, Err: err}
 	}

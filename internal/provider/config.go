@@ -18,7 +18,9 @@ type Config struct {
 	Vendor       wire.CredentialProviderVendor `json:"vendor"`
 	ClientID     string                        `json:"clientId,omitempty"`
 	DiscoveryURL string                        `json:"discoveryUrl,omitempty"` // CustomOauth2: this or Metadata
-	Metadata     *Metadata                     `json:"metadata,omitempty"`
+	Tenant       string                        `json:"tenant,omitempty"`       // MicrosoftOauth2
+	Host         string                        `json:"host,omitempty"`         // of a preset with HostOverride, instead of its own
+	Metadata     *Metadata                     `json:"metadata,omitempty"`     // also of a preset, instead of its own
 	// AuthMethod as the API said it; "" means the default.
 	AuthMethod wire.ClientAuthenticationMethod `json:"clientAuthenticationMethod,omitempty"`
 	Confirm    wire.Confirm                    `json:"confirm,omitempty"`
@@ -37,7 +39,7 @@ type Metadata struct {
 // SameGeneration reports whether secrets, codes and tokens made under c may be used under next: nothing changed of the issuer, of an
 // endpoint's scheme, host or port, and of the client id. A discovery URL stands for its issuer.
 func (c Config) SameGeneration(next Config) bool {
-	if c.Vendor != next.Vendor || c.ClientID != next.ClientID || c.DiscoveryURL != next.DiscoveryURL || (c.Metadata == nil) != (next.Metadata == nil) {
+	if c.Vendor != next.Vendor || c.ClientID != next.ClientID || c.DiscoveryURL != next.DiscoveryURL || c.Tenant != next.Tenant || c.Host != next.Host || (c.Metadata == nil) != (next.Metadata == nil) {
 		return false
 	}
 	if c.Metadata == nil {

@@ -48,6 +48,8 @@ func TestSameGeneration(t *testing.T) {
 		{"Metadata for DiscoveryURL", discovered(), func(c *provider.Config) { *c = explicit() }, false},
 		{"AuthMethod", discovered(), func(c *provider.Config) { c.AuthMethod = "" }, true},
 		{"Confirm", discovered(), func(c *provider.Config) { c.Confirm = wire.ConfirmNever }, true},
+		{"Tenant", discovered(), func(c *provider.Config) { c.Tenant = "contoso" }, false},
+		{"Host", discovered(), func(c *provider.Config) { c.Host = "github.example" }, false},
 		{"ScopeMatch", discovered(), func(c *provider.Config) { c.ScopeMatch = wire.ScopeMatchExact }, true},
 
 		{"ClientID with Metadata", explicit(), func(c *provider.Config) { c.ClientID = "client-2" }, false},

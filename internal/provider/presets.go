@@ -1,34 +1,15 @@
 package provider
 
 import (
+	"net/http"
 	"net/url"
+	"time"
 
 	"credence/internal/oauth"
 	"credence/internal/wire"
 )
 
-// Vendor is a far OAuth server, as data: a preset, or what a CustomOauth2 provider says of its own.
-type Vendor struct {
-	Name                  wire.CredentialProviderVendor
-	Issuer                string
-	AuthorizationEndpoint string
-	TokenEndpoint         string
-	DiscoveryURL          string // shown to clients instead of the endpoints, where the vendor has one
-	IssInResponse         bool   // the vendor sends iss to the callback (RFC 9207)
-	AuthMethod            oauth.AuthMethod
-
-	ScopeSeparator         string     // in requests; "" is a space
-	ResponseScopeSeparator string     // in answers; "" is a space
-	AuthorizeParameters    url.Values // always sent to the authorization endpoint, unless the request gives its own
-	// FrontChannelOnly are names of customParameters that change the consent but not the token, beside those that every vendor has.
-	FrontChannelOnly []string
-	// ScopeAliases are names under which the vendor grants what was asked by another.
-	ScopeAliases map[string]string
-	// RefreshTokenReusable: a refresh token stays good after use, so one that may have been spent can be tried again.
-	RefreshTokenReusable bool
-}
-
-// Presets are the vendors, one literal each. Sources: the vendors' public documentation.
+// Presets are the vendors, one literal each, in the order of the API's enum. Source names the vendor's public documentation that the literal follows.
 var Presets = []Vendor{
 	{
 		Name:                  wire.VendorGoogleOauth2,
@@ -38,20 +19,258 @@ var Presets = []Vendor{
 		DiscoveryURL:          "https://accounts.google.com/.well-known/openid-configuration",
 		IssInResponse:         true,
 		AuthMethod:            oauth.ClientSecretPost,
-		FrontChannelOnly:      []string{"access_type", "hd"},
+		// Google gives a refresh token only to who asks for offline access, and again only when the person is asked again.
+		AuthorizeParameters: url.Values{"access_type": {"offline"}, "prompt": {"consent"}},
+		FrontChannelOnly:    []string{"access_type", "hd"},
 		ScopeAliases: map[string]string{
 			"email":   "https://www.googleapis.com/auth/userinfo.email",
 			"profile": "https://www.googleapis.com/auth/userinfo.profile",
 		},
 		RefreshTokenReusable: true,
+		Register:             "A client of the type *Web application*; add the callback URL to its authorized redirect URIs.",
+		Refresh:              "Always: `access_type=offline` and `prompt=consent` are sent. While the consent screen is in testing, refresh tokens end after 7 days.",
+		Source:               "https://developers.google.com/identity/protocols/oauth2/web-server",
 	},
 	{
 		Name:                   wire.VendorGithubOauth2,
 		Issuer:                 "https://github.com",
 		AuthorizationEndpoint:  "https://github.com/login/oauth/authorize",
 		TokenEndpoint:          "https://github.com/login/oauth/access_token",
+		HostOverride:           true,
 		AuthMethod:             oauth.ClientSecretPost,
 		ResponseScopeSeparator: ",",
 		FrontChannelOnly:       []string{"login", "allow_signup"},
+		Register:               "An OAuth App or a GitHub App with the callback URL. For GitHub Enterprise Server, `vendorHost` is its host.",
+		Refresh:                "GitHub Apps with *Expire user authorization tokens*. Tokens of OAuth Apps do not end.",
+		Source:                 "https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps",
+	},
+	{
+		Name:                   wire.VendorSlackOauth2,
+		Issuer:                 "https://slack.com",
+		AuthorizationEndpoint:  "https://slack.com/oauth/v2/authorize",
+		TokenEndpoint:          "https://slack.com/api/oauth.v2.access",
+		AuthMethod:             oauth.ClientSecretPost,
+		ScopeSeparator:         ",",
+		ResponseScopeSeparator: ",",
+		FrontChannelOnly:       []string{"team"},
+		Register:               "An app with the callback URL among its redirect URLs. `scopes` are those of the bot; for a user's token leave them empty and name the scopes in customParameters, `user_scope`.",
+		Refresh:                "Apps with token rotation; tokens then end after 12 hours. Without it they do not end.",
+		Source:                 "https://docs.slack.dev/authentication/installing-with-oauth",
+	},
+	{
+		Name:                  wire.VendorSalesforceOauth2,
+		Issuer:                "https://login.salesforce.com",
+		AuthorizationEndpoint: "https://login.salesforce.com/services/oauth2/authorize",
+		TokenEndpoint:         "https://login.salesforce.com/services/oauth2/token",
+		HostOverride:          true,
+		AuthMethod:            oauth.ClientSecretPost,
+		FrontChannelOnly:      []string{"immediate"},
+		Lifetime:              15 * time.Minute, // never said; the shortest session timeout that an organization can set
+		Register:              "A connected app or external client app with the callback URL, *Require PKCE* and *Require secret for Web Server Flow*. For a sandbox or My Domain, `vendorHost` is its host; M2M needs My Domain.",
+		Refresh:               "Scope `refresh_token`.",
+		Source:                "https://help.salesforce.com/s/articleView?id=xcloud.remoteaccess_oauth_web_server_flow.htm",
+	},
+	{
+		Name:                  wire.VendorMicrosoftOauth2,
+		Issuer:                "https://login.microsoftonline.com/" + tenantPlace + "/v2.0",
+		AuthorizationEndpoint: "https://login.microsoftonline.com/" + tenantPlace + "/oauth2/v2.0/authorize",
+		TokenEndpoint:         "https://login.microsoftonline.com/" + tenantPlace + "/oauth2/v2.0/token",
+		DefaultTenant:         "common",
+		HostOverride:          true,
+		AuthMethod:            oauth.ClientSecretPost,
+		Register:              "An app registration of the platform *Web* with the callback URL as redirect URI. `tenantId` is the directory's; without it accounts of any directory may sign in, and M2M does not work. For a sovereign cloud, `vendorHost` is its host, such as login.microsoftonline.us.",
+		Refresh:               "Scope `offline_access`.",
+		Source:                "https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-auth-code-flow",
+	},
+	{
+		Name:                  wire.VendorAtlassianOauth2,
+		Issuer:                "https://auth.atlassian.com",
+		AuthorizationEndpoint: "https://auth.atlassian.com/authorize",
+		TokenEndpoint:         "https://auth.atlassian.com/oauth/token",
+		AuthMethod:            oauth.ClientSecretPost,
+		AuthorizeParameters:   url.Values{"audience": {"api.atlassian.com"}, "prompt": {"consent"}},
+		Register:              "An OAuth 2.0 (3LO) app with the callback URL.",
+		Refresh:               "Scope `offline_access`; refresh tokens rotate and end after 90 days of idleness.",
+		Source:                "https://developer.atlassian.com/cloud/jira/platform/oauth-2-3lo-apps/",
+	},
+	{
+		Name:                  wire.VendorLinkedinOauth2,
+		Issuer:                "https://www.linkedin.com/oauth",
+		AuthorizationEndpoint: "https://www.linkedin.com/oauth/v2/authorization",
+		TokenEndpoint:         "https://www.linkedin.com/oauth/v2/accessToken",
+		AuthMethod:            oauth.ClientSecretPost,
+		RefreshTokenReusable:  true,
+		Register:              "An app with the callback URL among its redirect URLs.",
+		Refresh:               "Apps to which LinkedIn has granted programmatic refresh tokens; others ask for a new consent after 60 days.",
+		Source:                "https://learn.microsoft.com/en-us/linkedin/shared/authentication/authorization-code-flow",
+	},
+	{
+		Name:                  wire.VendorXOauth2,
+		AuthorizationEndpoint: "https://x.com/i/oauth2/authorize",
+		TokenEndpoint:         "https://api.x.com/2/oauth2/token",
+		AuthMethod:            oauth.ClientSecretBasic,
+		Register:              "An app of the type *Web App* (a confidential client) with the callback URL.",
+		Refresh:               "Scope `offline.access`; refresh tokens rotate.",
+		Source:                "https://docs.x.com/fundamentals/authentication/oauth-2-0/authorization-code",
+	},
+	{
+		Name:       wire.VendorOktaOauth2,
+		OfCustomer: true,
+		AuthMethod: oauth.ClientSecretBasic,
+		Register:   "A web application with the callback URL as sign-in redirect URI; for M2M an API services integration. Issuer and endpoints are those of the authorization server, such as `https://example.okta.com/oauth2/default`.",
+		Refresh:    "Scope `offline_access` and the grant type *Refresh Token*.",
+		Source:     "https://developer.okta.com/docs/guides/implement-grant-type/authcode/main/",
+	},
+	{
+		Name:       wire.VendorOneLoginOauth2,
+		OfCustomer: true,
+		AuthMethod: oauth.ClientSecretPost,
+		Register:   "An OpenID Connect app with the callback URL and the token endpoint authentication method *POST*. The issuer is `https://example.onelogin.com/oidc/2`.",
+		Refresh:    "Apps with the grant type *Refresh Token*.",
+		Source:     "https://developers.onelogin.com/openid-connect",
+	},
+	{
+		Name:       wire.VendorPingOneOauth2,
+		OfCustomer: true,
+		AuthMethod: oauth.ClientSecretBasic,
+		Register:   "An OIDC web app with the callback URL and *Client Secret Basic*. The issuer is `https://auth.pingone.com/ENVIRONMENT/as`.",
+		Refresh:    "Apps with the grant type *Refresh Token*.",
+		Source:     "https://docs.pingidentity.com/pingone/applications/p1_applications_edit_oidc.html",
+	},
+	{
+		Name:   wire.VendorFacebookOauth2,
+		Issuer: "https://www.facebook.com",
+		// Without a version in the path the app's own version counts; a version written here would end after two years.
+		AuthorizationEndpoint:  "https://www.facebook.com/dialog/oauth",
+		TokenEndpoint:          "https://graph.facebook.com/oauth/access_token",
+		AuthMethod:             oauth.ClientSecretPost,
+		ScopeSeparator:         ",",
+		ResponseScopeSeparator: ",",
+		FrontChannelOnly:       []string{"auth_type"},
+		Register:               "An app with the product *Facebook Login* and the callback URL among its valid OAuth redirect URIs.",
+		Refresh:                "Never: Facebook has no refresh tokens, so the user consents again when the token ends.",
+		Source:                 "https://developers.facebook.com/docs/facebook-login/guides/advanced/manual-flow",
+	},
+	{
+		Name:                  wire.VendorYandexOauth2,
+		AuthorizationEndpoint: "https://oauth.yandex.com/authorize",
+		TokenEndpoint:         "https://oauth.yandex.com/token",
+		AuthMethod:            oauth.ClientSecretBasic,
+		FrontChannelOnly:      []string{"force_confirm"},
+		Register:              "An app of the platform *Web services* with the callback URL as redirect URI.",
+		Refresh:               "Always.",
+		Source:                "https://yandex.com/dev/id/doc/en/codes/code-url",
+	},
+	{
+		Name:                  wire.VendorRedditOauth2,
+		AuthorizationEndpoint: "https://www.reddit.com/api/v1/authorize",
+		TokenEndpoint:         "https://www.reddit.com/api/v1/access_token",
+		AuthMethod:            oauth.ClientSecretBasic,
+		AuthorizeParameters:   url.Values{"duration": {"permanent"}},
+		Header:                http.Header{"User-Agent": {"server:credence:v1 (OAuth token client)"}}, // Reddit limits and blocks generic ones
+		RefreshTokenReusable:  true,
+		Register:              "An app of the type *web app* with the callback URL as redirect uri.",
+		Refresh:               "Always: `duration=permanent` is sent.",
+		Source:                "https://github.com/reddit-archive/reddit/wiki/OAuth2",
+	},
+	{
+		Name:                  wire.VendorZoomOauth2,
+		Issuer:                "https://zoom.us",
+		AuthorizationEndpoint: "https://zoom.us/oauth/authorize",
+		TokenEndpoint:         "https://zoom.us/oauth/token",
+		AuthMethod:            oauth.ClientSecretBasic,
+		M2MGrantType:          "account_credentials",
+		Register:              "For users a *General app* with the callback URL as OAuth redirect URL; for M2M a *Server-to-Server OAuth app*, whose account goes into customParameters, `account_id`.",
+		Refresh:               "Always; refresh tokens rotate and end after 90 days.",
+		Source:                "https://developers.zoom.us/docs/integrations/oauth/",
+	},
+	{
+		Name:                  wire.VendorTwitchOauth2,
+		Issuer:                "https://id.twitch.tv/oauth2",
+		AuthorizationEndpoint: "https://id.twitch.tv/oauth2/authorize",
+		TokenEndpoint:         "https://id.twitch.tv/oauth2/token",
+		AuthMethod:            oauth.ClientSecretPost,
+		FrontChannelOnly:      []string{"force_verify"},
+		Register:              "A confidential application with the callback URL among its OAuth redirect URLs.",
+		Refresh:               "Always.",
+		Source:                "https://dev.twitch.tv/docs/authentication/getting-tokens-oauth/",
+	},
+	{
+		Name:                  wire.VendorSpotifyOauth2,
+		Issuer:                "https://accounts.spotify.com",
+		AuthorizationEndpoint: "https://accounts.spotify.com/authorize",
+		TokenEndpoint:         "https://accounts.spotify.com/api/token",
+		AuthMethod:            oauth.ClientSecretBasic,
+		FrontChannelOnly:      []string{"show_dialog"},
+		Register:              "An app with the callback URL among its redirect URIs; Spotify takes no `localhost`, but `127.0.0.1`.",
+		Refresh:               "Always.",
+		Source:                "https://developer.spotify.com/documentation/web-api/tutorials/code-flow",
+	},
+	{
+		Name:                  wire.VendorDropboxOauth2,
+		Issuer:                "https://www.dropbox.com",
+		AuthorizationEndpoint: "https://www.dropbox.com/oauth2/authorize",
+		TokenEndpoint:         "https://api.dropboxapi.com/oauth2/token",
+		AuthMethod:            oauth.ClientSecretBasic,
+		AuthorizeParameters:   url.Values{"token_access_type": {"offline"}},
+		FrontChannelOnly:      []string{"force_reapprove", "force_reauthentication", "locale"},
+		RefreshTokenReusable:  true,
+		Register:              "An app with the callback URL among its redirect URIs.",
+		Refresh:               "Always: `token_access_type=offline` is sent.",
+		Source:                "https://developers.dropbox.com/oauth-guide",
+	},
+	{
+		Name:                  wire.VendorNotionOauth2,
+		AuthorizationEndpoint: "https://api.notion.com/v1/oauth/authorize",
+		TokenEndpoint:         "https://api.notion.com/v1/oauth/token",
+		AuthMethod:            oauth.ClientSecretBasic,
+		JSONRequest:           true,
+		AuthorizeParameters:   url.Values{"owner": {"user"}},
+		Header:                http.Header{"Notion-Version": {"2022-06-28"}},
+		Register:              "A public integration with the callback URL among its redirect URIs. Notion has no scopes; the integration's capabilities count.",
+		Refresh:               "Integrations that get refresh tokens; tokens of others do not end.",
+		Source:                "https://developers.notion.com/docs/authorization",
+	},
+	{
+		Name:                  wire.VendorHubspotOauth2,
+		AuthorizationEndpoint: "https://app.hubspot.com/oauth/authorize",
+		TokenEndpoint:         "https://api.hubapi.com/oauth/v1/token",
+		AuthMethod:            oauth.ClientSecretPost,
+		RefreshTokenReusable:  true,
+		Register:              "A public app with the callback URL among its redirect URLs. Scopes that not every account has go into customParameters, `optional_scope`.",
+		Refresh:               "Always; access tokens end after 30 minutes.",
+		Source:                "https://developers.hubspot.com/docs/api/working-with-oauth",
+	},
+	{
+		Name:       wire.VendorCyberArkOauth2,
+		OfCustomer: true,
+		AuthMethod: oauth.ClientSecretBasic,
+		Register:   "An OpenID Connect or OAuth2 app with the callback URL; its application id is part of the endpoints. The issuer is `https://example.id.cyberark.cloud/APPLICATION`.",
+		Refresh:    "Apps that issue refresh tokens.",
+		Source:     "https://docs.cyberark.com/identity/latest/en/content/developer/oidc/oidc.htm",
+	},
+	{
+		Name:       wire.VendorFusionAuthOauth2,
+		OfCustomer: true,
+		AuthMethod: oauth.ClientSecretBasic,
+		Register:   "An application with the callback URL among its authorized redirect URLs, client authentication *Required* and PKCE *Required*. The issuer is that of its tenant.",
+		Refresh:    "Scope `offline_access` and the grant *Refresh Token*.",
+		Source:     "https://fusionauth.io/docs/lifecycle/authenticate-users/oauth/endpoints",
+	},
+	{
+		Name:       wire.VendorAuth0Oauth2,
+		OfCustomer: true,
+		AuthMethod: oauth.ClientSecretPost,
+		Register:   "A *Regular Web Application* with the callback URL among its allowed callback URLs; for M2M a *Machine to Machine Application*. The API goes into `audiences`. The issuer is `https://example.auth0.com/`, with its slash.",
+		Refresh:    "Scope `offline_access` and an API with *Allow Offline Access*.",
+		Source:     "https://auth0.com/docs/get-started/authentication-and-authorization-flow/authorization-code-flow",
+	},
+	{
+		Name:       wire.VendorCognitoOauth2,
+		OfCustomer: true,
+		AuthMethod: oauth.ClientSecretBasic,
+		Register:   "An app client with a secret and the callback URL; one for users and another for M2M. Endpoints are below the user pool's domain; the issuer is `https://cognito-idp.REGION.amazonaws.com/POOL`.",
+		Refresh:    "Always.",
+		Source:     "https://docs.aws.amazon.com/cognito/latest/developerguide/token-endpoint.html",
 	},
 }

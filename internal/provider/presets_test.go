@@ -3,8 +3,11 @@ package provider_test
 import (
 	"encoding/json"
 	"flag"
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,7 +19,7 @@ import (
 	"credence/internal/wire"
 )
 
-var update = flag.Bool("update", false, "write testdata/presets.golden anew")
+var update = flag.Bool("update", false, "write testdata/presets.golden and docs/vendors.md anew")
 
 // A preset says where users' tokens go: whoever changes one shows it in a second file.
 func TestPresetsAreTheGoldenOnes(t *testing.T) {
@@ -45,6 +48,7 @@ func TestPresetsAreSound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	resolver := provider.NewResolver(provider.Presets, nil)
 	seen := map[wire.CredentialProviderVendor]bool{}
 	for _, p := range provider.Presets {
 		t.Run(string(p.Name), func(t *testing.T) {
@@ -52,11 +56,21 @@ func TestPresetsAreSound(t *testing.T) {
 				t.Error("the name is taken, or no vendor's")
 			}
 			seen[p.Name] = true
+			at := resolver.Located(provider.Config{Vendor: p.Name})
 			for member, u := range map[string]string{
-				"Issuer": p.Issuer, "AuthorizationEndpoint": p.AuthorizationEndpoint, "TokenEndpoint": p.TokenEndpoint, "DiscoveryURL": p.DiscoveryURL,
+				"Issuer": at.Issuer, "AuthorizationEndpoint": at.AuthorizationEndpoint, "TokenEndpoint": at.TokenEndpoint, "DiscoveryURL": at.DiscoveryURL,
 			} {
-				if err := out.CheckURL(u); err != nil && (u != "" || member != "DiscoveryURL") {
+				needed := strings.HasSuffix(member, "Endpoint") && !p.OfCustomer
+				if err := out.CheckURL(u); err != nil && (u != "" || needed) || p.OfCustomer && u != "" {
 					t.Errorf("%s %q %v", member, u, err)
+				}
+			}
+			if err := out.CheckURL(p.Source); err != nil || p.Register == "" || p.Refresh == "" {
+				t.Errorf("its documentation is missing: %q %v", p.Source, err)
+			}
+			for name := range p.Header {
+				if slices.Contains([]string{"Accept", "Content-Type", "Authorization"}, name) || http.CanonicalHeaderKey(name) != name {
+					t.Errorf("Header %q", name)
 				}
 			}
 			if p.AuthMethod != oauth.ClientSecretBasic && p.AuthMethod != oauth.ClientSecretPost {
@@ -78,5 +92,50 @@ func TestPresetsAreSound(t *testing.T) {
 				}
 			}
 		})
+	}
+	for _, name := range wire.CredentialProviderVendor("").Values() {
+		if v := wire.CredentialProviderVendor(name); v != wire.VendorCustomOauth2 && !seen[v] {
+			t.Errorf("%s has no preset", v)
+		}
+	}
+}
+
+// docs/vendors.md tells people what the presets know.
+func TestVendorsAreDocumented(t *testing.T) {
+	var got strings.Builder
+	got.WriteString("# Vendors\n\nWhat Credence knows of each vendor of the API, and what to do there. This page is made from internal/provider/presets.go.\n\n" +
+		"The callback URL is in the answer of CreateOauth2CredentialProvider. A vendor that is not listed is a `CustomOauth2` with its discovery URL or endpoints.\n")
+	for _, p := range provider.Presets {
+		fmt.Fprintf(&got, "\n## %s\n\n- Register: %s\n- Refresh tokens: %s\n", p.Name, p.Register, p.Refresh)
+		switch {
+		case p.OfCustomer:
+			got.WriteString("- Endpoints: each customer has its own; give `issuer`, `authorizationEndpoint` and `tokenEndpoint`.\n")
+		default:
+			fmt.Fprintf(&got, "- Endpoints: `%s`, `%s`%s\n", p.AuthorizationEndpoint, p.TokenEndpoint, map[bool]string{true: "; another host by `vendorHost` (header `X-Credence-Vendor-Host`)"}[p.HostOverride])
+		}
+		fmt.Fprintf(&got, "- Client authentication: `%s`%s\n", p.AuthMethod, map[bool]string{true: ", request in JSON"}[p.JSONRequest])
+		if p.AuthorizeParameters != nil {
+			fmt.Fprintf(&got, "- Sent to the authorization endpoint: `%s`, unless customParameters say otherwise.\n", p.AuthorizeParameters.Encode())
+		}
+		if p.M2MGrantType != "" {
+			fmt.Fprintf(&got, "- M2M: grant type `%s`\n", p.M2MGrantType)
+		}
+		if p.Lifetime != 0 {
+			fmt.Fprintf(&got, "- Its answers do not say how long a token lives; %s is assumed.\n", p.Lifetime)
+		}
+		fmt.Fprintf(&got, "- Documentation: <%s>\n", p.Source)
+	}
+	file := filepath.Join("..", "..", "docs", "vendors.md")
+	if *update {
+		if err := os.WriteFile(file, []byte(got.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), got.String()); d != "" {
+		t.Errorf("presets.go and docs/vendors.md differ; run go test ./internal/provider -update (-page +presets.go)\n%s", d)
 	}
 }

@@ -1,14 +1,53 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"net/http"
+	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"credence/internal/oauth"
 	"credence/internal/wire"
 )
+
+// Vendor is a far OAuth server, as data: a preset, or what a CustomOauth2 provider says of its own.
+type Vendor struct {
+	Name                  wire.CredentialProviderVendor
+	Issuer                string // "" when the vendor has none
+	AuthorizationEndpoint string
+	TokenEndpoint         string
+	DiscoveryURL          string // shown to clients instead of the endpoints, where the vendor has one
+	IssInResponse         bool   // the vendor sends iss to the callback (RFC 9207)
+	AuthMethod            oauth.AuthMethod
+
+	OfCustomer    bool   // each customer has a server of its own: the provider's config says its issuer and endpoints
+	HostOverride  bool   // the vendor also runs on other hosts, with the same paths: the provider's config may say which
+	DefaultTenant string // in the place of tenantPlace in issuer and endpoints, when the provider's config has none
+
+	ScopeSeparator         string        // in requests; "" is a space
+	ResponseScopeSeparator string        // in answers; "" is a space
+	AuthorizeParameters    url.Values    // always sent to the authorization endpoint, unless the request gives its own
+	Header                 http.Header   // of requests to the token endpoint
+	JSONRequest            bool          // the token endpoint takes JSON, not a form
+	M2MGrantType           string        // "" is client_credentials
+	Lifetime               time.Duration // of a token, when the answer has no expires_in; 0: it does not end
+	// FrontChannelOnly are names of customParameters that change the consent but not the token, beside those that every vendor has.
+	FrontChannelOnly []string
+	// ScopeAliases are names under which the vendor grants what was asked by another.
+	ScopeAliases map[string]string
+	// RefreshTokenReusable: a refresh token stays good after use, so one that may have been spent can be tried again.
+	RefreshTokenReusable bool
+
+	// For people, in Markdown: what to register at the vendor, what gives refresh tokens, and the vendor's public documentation.
+	Register, Refresh, Source string
+}
+
+// tenantPlace stands in the issuer and endpoints of a preset where its tenant goes.
+const tenantPlace = "{tenant}"
 
 // Resolver turns configs into vendors.
 type Resolver struct {
@@ -31,7 +70,7 @@ func (r *Resolver) Preset(name wire.CredentialProviderVendor) (Vendor, bool) {
 	return p, ok
 }
 
-// Traits is what is known of a provider's vendor without asking it: a preset, or the bare CustomOauth2. Its endpoints may be missing.
+// Traits is how a provider's vendor behaves: a preset, or the bare CustomOauth2. Its endpoints are not those of the provider.
 func (r *Resolver) Traits(c Config) Vendor {
 	v, ok := r.presets[c.Vendor]
 	if !ok {
@@ -41,18 +80,39 @@ func (r *Resolver) Traits(c Config) Vendor {
 	return v
 }
 
+// Located is the vendor behind a provider with its endpoints, as far as they are known without asking it: all but those of a discovery URL.
+func (r *Resolver) Located(c Config) Vendor {
+	v := r.Traits(c)
+	if c.Metadata != nil {
+		v.Issuer, v.AuthorizationEndpoint, v.TokenEndpoint, v.DiscoveryURL = c.Metadata.Issuer, c.Metadata.AuthorizationEndpoint, c.Metadata.TokenEndpoint, ""
+		return v
+	}
+	for _, u := range []*string{&v.Issuer, &v.AuthorizationEndpoint, &v.TokenEndpoint, &v.DiscoveryURL} {
+		*u = strings.ReplaceAll(*u, tenantPlace, url.PathEscape(cmp.Or(c.Tenant, v.DefaultTenant)))
+		if c.Host != "" {
+			*u = withHost(*u, c.Host)
+		}
+	}
+	return v
+}
+
+func withHost(raw, host string) string {
+	u, err := url.Parse(raw)
+	if err != nil || raw == "" {
+		return raw
+	}
+	u.Host = host
+	return u.String()
+}
+
 // Vendor is the vendor behind a provider, with its endpoints. For a discovery URL it may ask the vendor (kept at most an hour); an error says why that failed.
 func (r *Resolver) Vendor(ctx context.Context, c Config) (Vendor, error) {
-	v := r.Traits(c)
+	v := r.Located(c)
 	if v.TokenEndpoint != "" {
 		return v, nil
 	}
 	if c.Vendor != wire.VendorCustomOauth2 {
 		return Vendor{}, fmt.Errorf("vendor %s is not known to this version", c.Vendor)
-	}
-	if c.Metadata != nil {
-		v.Issuer, v.AuthorizationEndpoint, v.TokenEndpoint = c.Metadata.Issuer, c.Metadata.AuthorizationEndpoint, c.Metadata.TokenEndpoint
-		return v, nil
 	}
 	m, err := r.discovery.Metadata(ctx, c.DiscoveryURL)
 	if err != nil {

@@ -93,8 +93,17 @@ func TestVendorIsNotAskedWhatIsKnown(t *testing.T) {
 	})
 	for _, preset := range provider.Presets {
 		t.Run(string(preset.Name), func(t *testing.T) {
-			v, err := r.Vendor(t.Context(), provider.Config{Vendor: preset.Name, ClientID: "c"})
-			if d := cmp.Diff(preset, v); d != "" || err != nil {
+			c, want := provider.Config{Vendor: preset.Name, ClientID: "c", Tenant: "t"}, preset
+			if preset.OfCustomer {
+				c.Metadata = explicit().Metadata
+				want.Issuer, want.AuthorizationEndpoint, want.TokenEndpoint = c.Metadata.Issuer, c.Metadata.AuthorizationEndpoint, c.Metadata.TokenEndpoint
+				want.AuthMethod = oauth.ClientSecretPost // what the metadata list first
+			}
+			for _, u := range []*string{&want.Issuer, &want.AuthorizationEndpoint, &want.TokenEndpoint} {
+				*u = strings.ReplaceAll(*u, "{tenant}", "t")
+			}
+			v, err := r.Vendor(t.Context(), c)
+			if d := cmp.Diff(want, v); d != "" || err != nil {
 				t.Error(d, err)
 			}
 			if d := cmp.Diff(preset, r.Traits(provider.Config{Vendor: preset.Name})); d != "" {
@@ -119,11 +128,12 @@ func (n nobody) Do(r *http.Request) (*http.Response, error) {
 }
 
 func TestUnknownVendor(t *testing.T) {
-	r := newResolver(t)
+	r := provider.NewResolver(nil, nil)
 	if _, err := r.Vendor(t.Context(), provider.Config{Vendor: wire.VendorZoomOauth2, DiscoveryURL: "https://zoom.us/.well-known/openid-configuration"}); err == nil ||
 		!strings.Contains(err.Error(), "ZoomOauth2") {
 		t.Errorf("error %v, want one that names the vendor", err)
 	}
+	r = newResolver(t)
 	if _, ok := r.Preset(wire.VendorCustomOauth2); ok {
 		t.Error("CustomOauth2 is a preset")
 	}

@@ -29,6 +29,7 @@ var examples = map[string]struct{ match, mismatch string }{
 	"requestUri":                      {"urn:ietf:params:oauth:request_uri:Ab0-._~", "urn:ietf:params:oauth:request_uri:a:b"},
 	"userToken":                       {canary + ".sig-_=", canary + " "},
 	"customParameterName":             {"login_hint.v-2", "login hint"},
+	"host":                            {"github.my-company.example:8443", "a/b"},
 	"tag":                             {"Team A_.:/=+@-", "a#b"},
 	"discoveryUrl":                    {"https://idp.example/.well-known/oauth-authorization-server", "https://idp.example/.well-known/jwks.json"},
 	"tokenEndpointAuthMethod":         {"client_secret_post", "private_key_jwt"},

@@ -15,7 +15,7 @@ func (r *report) bindHeaders(p *plan, v reflect.Value, h http.Header) {
 	}
 }
 
-// bindHeader sets field, a nil pointer to a boolean or enum, from the values of the header of m. Where the body has set it, both must agree.
+// bindHeader sets field, a nil pointer to a boolean, enum or text, from the values of the header of m. Where the body has set it, both must agree.
 func (r *report) bindHeader(m *member, field reflect.Value, values []string) {
 	if len(values) > 1 {
 		r.add(m.name, fmt.Sprintf("the header %s comes %d times; send it once", m.header, len(values)))

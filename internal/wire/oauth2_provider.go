@@ -8,6 +8,8 @@ type CreateOauth2CredentialProviderInput struct {
 	Tags                      map[string]string          `json:"tags" wire:"items=0..50,key.len=1..128,key.pattern=tag,value.len=0..256,value.pattern=tag"`
 	Confirm                   *Confirm                   `json:"confirm" header:"X-Credence-Confirm"`        // extension
 	ScopeMatch                *ScopeMatch                `json:"scopeMatch" header:"X-Credence-Scope-Match"` // extension
+	// VendorHost, an extension, is the host of a vendor that customers run themselves or that has several, such as github.example.com.
+	VendorHost *string `json:"vendorHost" header:"X-Credence-Vendor-Host" wire:"len=1..253,pattern=host"`
 }
 
 // CreateOauth2CredentialProviderOutput is the answer of CreateOauth2CredentialProvider. CallbackUrl is what to register at the vendor.
@@ -22,6 +24,7 @@ type CreateOauth2CredentialProviderOutput struct {
 	Status                     *Status                     `json:"status,omitzero"`
 	Confirm                    *Confirm                    `json:"confirm,omitzero"`    // extension
 	ScopeMatch                 *ScopeMatch                 `json:"scopeMatch,omitzero"` // extension
+	VendorHost                 *string                     `json:"vendorHost,omitzero"` // extension
 }
 
 // GetOauth2CredentialProviderInput is the request of GetOauth2CredentialProvider.
@@ -45,6 +48,7 @@ type GetOauth2CredentialProviderOutput struct {
 	FailureReason              *string                     `json:"failureReason,omitzero"`
 	Confirm                    *Confirm                    `json:"confirm,omitzero"`    // extension
 	ScopeMatch                 *ScopeMatch                 `json:"scopeMatch,omitzero"` // extension
+	VendorHost                 *string                     `json:"vendorHost,omitzero"` // extension
 }
 
 // ListOauth2CredentialProvidersInput is the request of ListOauth2CredentialProviders. NextToken is that of the answer before.
@@ -73,8 +77,9 @@ type UpdateOauth2CredentialProviderInput struct {
 	Name                      string                     `json:"name" wire:"required,len=1..128,pattern=credentialProviderName"`
 	CredentialProviderVendor  CredentialProviderVendor   `json:"credentialProviderVendor" wire:"required"`
 	Oauth2ProviderConfigInput *Oauth2ProviderConfigInput `json:"oauth2ProviderConfigInput" wire:"required"`
-	Confirm                   *Confirm                   `json:"confirm" header:"X-Credence-Confirm"`        // extension
-	ScopeMatch                *ScopeMatch                `json:"scopeMatch" header:"X-Credence-Scope-Match"` // extension
+	Confirm                   *Confirm                   `json:"confirm" header:"X-Credence-Confirm"`                                       // extension
+	ScopeMatch                *ScopeMatch                `json:"scopeMatch" header:"X-Credence-Scope-Match"`                                // extension
+	VendorHost                *string                    `json:"vendorHost" header:"X-Credence-Vendor-Host" wire:"len=1..253,pattern=host"` // extension
 }
 
 // UpdateOauth2CredentialProviderOutput is the answer of UpdateOauth2CredentialProvider.
@@ -92,6 +97,7 @@ type UpdateOauth2CredentialProviderOutput struct {
 	Status                     *Status                     `json:"status,omitzero"`
 	Confirm                    *Confirm                    `json:"confirm,omitzero"`    // extension
 	ScopeMatch                 *ScopeMatch                 `json:"scopeMatch,omitzero"` // extension
+	VendorHost                 *string                     `json:"vendorHost,omitzero"` // extension
 }
 
 // DeleteOauth2CredentialProviderInput is the request of DeleteOauth2CredentialProvider.

@@ -51,11 +51,11 @@ var extensionMembers = map[string][]string{
 	"GetWorkloadIdentityOutput":            {"completeBySessionUri"},
 	"UpdateWorkloadIdentityInput":          {"completeBySessionUri"},
 	"UpdateWorkloadIdentityOutput":         {"completeBySessionUri"},
-	"CreateOauth2CredentialProviderInput":  {"confirm", "scopeMatch"},
-	"CreateOauth2CredentialProviderOutput": {"confirm", "scopeMatch"},
-	"GetOauth2CredentialProviderOutput":    {"confirm", "scopeMatch"},
-	"UpdateOauth2CredentialProviderInput":  {"confirm", "scopeMatch"},
-	"UpdateOauth2CredentialProviderOutput": {"confirm", "scopeMatch"},
+	"CreateOauth2CredentialProviderInput":  {"confirm", "scopeMatch", "vendorHost"},
+	"CreateOauth2CredentialProviderOutput": {"confirm", "scopeMatch", "vendorHost"},
+	"GetOauth2CredentialProviderOutput":    {"confirm", "scopeMatch", "vendorHost"},
+	"UpdateOauth2CredentialProviderInput":  {"confirm", "scopeMatch", "vendorHost"},
+	"UpdateOauth2CredentialProviderOutput": {"confirm", "scopeMatch", "vendorHost"},
 	"GetResourceOauth2TokenOutput":         {"accessTokenExpiresAt", "grantedScopes", "tokenType"},
 }
 

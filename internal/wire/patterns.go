@@ -19,6 +19,7 @@ var patterns = map[string]*pattern{
 	"userToken":                       {source: `[A-Za-z0-9-_=]+.[A-Za-z0-9-_=]+.[A-Za-z0-9-_=]+`},
 	"customParameterName":             {source: `[a-zA-Z0-9\-_\.]+`},
 	"tag":                             {source: `[a-zA-Z0-9\s._:/=+@-]*`},
+	"host":                            {source: `[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]{1,5})?`},
 	"discoveryUrl":                    {source: `.+/\.well-known/(openid-configuration|oauth-authorization-server)`},
 	"tokenEndpointAuthMethod":         {source: `(client_secret_post|client_secret_basic)`},
 	"claimName":                       {source: `[A-Za-z0-9_.:#-]+`},

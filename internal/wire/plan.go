@@ -106,13 +106,14 @@ func newMember(f reflect.StructField) (member, error) {
 	if err := m.setType(t); err != nil {
 		return m, err
 	}
-	if m.header != "" && !(m.pointer && (m.kind == kindBoolean || m.kind == kindText && m.text.values != nil)) {
-		return m, fmt.Errorf("only optional booleans and enums come in headers")
-	}
 	for option := range strings.SplitSeq(f.Tag.Get("wire"), ",") {
 		if err := m.set(option); err != nil {
 			return m, fmt.Errorf("option %q: %w", option, err)
 		}
+	}
+	constrained := t.Kind() == reflect.String && (m.text.values != nil || m.text.pattern != nil)
+	if m.header != "" && !(m.pointer && (m.kind == kindBoolean || constrained)) {
+		return m, fmt.Errorf("only optional booleans, enums and texts with a pattern come in headers")
 	}
 	return m, nil
 }
