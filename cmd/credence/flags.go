@@ -12,13 +12,14 @@ import (
 
 // cli is every command and flag; each flag is an environment variable too (--data-dir is CREDENCE_DATA_DIR).
 type cli struct {
-	Serve   serveCommand   `cmd:"" help:"Run the server. The first start makes the data directory."`
-	Issuer  issuerCommand  `cmd:"" help:"Trust issuers of user JWTs."`
-	Doctor  doctorCommand  `cmd:"" help:"Check an installation, and say how to mend it."`
-	Backup  backupCommand  `cmd:"" help:"Write an encrypted backup of an installation, which may be running."`
-	Restore restoreCommand `cmd:"" help:"Make an installation from a backup."`
-	Admin   adminCommand   `cmd:"" help:"Mend an installation that is not running."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Serve    serveCommand    `cmd:"" help:"Run the server. The first start makes the data directory."`
+	Provider providerCommand `cmd:"" help:"Prepare credential providers."`
+	Issuer   issuerCommand   `cmd:"" help:"Trust issuers of user JWTs."`
+	Doctor   doctorCommand   `cmd:"" help:"Check an installation, and say how to mend it."`
+	Backup   backupCommand   `cmd:"" help:"Write an encrypted backup of an installation, which may be running."`
+	Restore  restoreCommand  `cmd:"" help:"Make an installation from a backup."`
+	Admin    adminCommand    `cmd:"" help:"Mend an installation that is not running."`
+	Version  versionCommand  `cmd:"" help:"Print the version."`
 }
 
 const helpKEK = "URI of the key-encryption key: file:PATH of a master key file. Default: master.key in the data directory."

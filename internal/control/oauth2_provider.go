@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"credence/internal/access"
 	"credence/internal/fault"
 	"credence/internal/iam"
 	"credence/internal/provider"
@@ -61,6 +62,20 @@ func (c *Control) CreateOauth2CredentialProvider(ctx context.Context, caller iam
 		CredentialProviderArn: d.CredentialProviderArn, CallbackUrl: d.CallbackUrl, Oauth2ProviderConfigOutput: d.Oauth2ProviderConfigOutput, Status: d.Status,
 		Confirm: d.Confirm, ScopeMatch: d.ScopeMatch, VendorHost: d.VendorHost,
 	}, nil
+}
+
+// GetCallbackUrl tells the callback URL that a provider of that name has or will have: vendors want it before they give the client id that a
+// provider is created with.
+func (c *Control) GetCallbackUrl(ctx context.Context, caller iam.Caller, in *wire.GetCallbackUrlInput) (*wire.GetCallbackUrlOutput, error) {
+	req := access.Request{Action: "credence:GetCallbackUrl", Resources: []string{c.ARNs.OAuth2Provider(caller.Account, in.Name)}}
+	if err := c.Gate.Allow(caller, req); err != nil {
+		return nil, err
+	}
+	id, err := c.Vault.CallbackID(ctx, caller.Account, in.Name)
+	if err != nil {
+		return nil, err
+	}
+	return &wire.GetCallbackUrlOutput{CallbackUrl: provider.CallbackURL(c.PublicURL, id)}, nil
 }
 
 // GetOauth2CredentialProvider tells a provider, without its secret.

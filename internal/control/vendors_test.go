@@ -2,12 +2,14 @@ package control_test
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"credence/internal/egress"
+	"credence/internal/fault"
 	"credence/internal/provider"
 	"credence/internal/secret"
 	"credence/internal/wire"
@@ -202,4 +204,32 @@ func TestHostOfVendorsInDevelopment(t *testing.T) {
 		Oauth2ProviderConfigInput: &configInput{GithubOauth2ProviderConfig: &vendorInput{ClientId: "c", ClientSecret: new(secret.New(planted))}},
 	})
 	must(t, err)
+}
+
+// A vendor wants the callback URL before it gives the client id that a provider is created with.
+func TestCallbackURLBeforeTheProvider(t *testing.T) {
+	b := open(t)
+	ask := func(account, name string) (string, error) {
+		out, err := b.GetCallbackUrl(t.Context(), administrator(t, account), &wire.GetCallbackUrlInput{Name: name})
+		if err != nil {
+			return "", err
+		}
+		return out.CallbackUrl, nil
+	}
+	before, err := ask(alpha, "spotify")
+	must(t, err)
+	created, err := b.createProvider(t, "spotify", wire.VendorSpotifyOauth2, vendorConfig(t, wire.VendorSpotifyOauth2, nil))
+	must(t, err)
+	if *created.CallbackUrl != before {
+		t.Errorf("announced as %s, created with %s", before, *created.CallbackUrl)
+	}
+	for _, other := range [][2]string{{alpha, "spotify2"}, {beta, "spotify"}} {
+		if u, err := ask(other[0], other[1]); err != nil || u == before {
+			t.Errorf("%s: %s, %v", other, u, err)
+		}
+	}
+	_, err = b.GetCallbackUrl(t.Context(), caller(t, alpha, allowOn("GetOauth2CredentialProvider", "*")), &wire.GetCallbackUrlInput{Name: "spotify"})
+	if !errors.Is(err, fault.AccessDenied) {
+		t.Errorf("without the right: %v", err)
+	}
 }

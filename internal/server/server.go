@@ -147,7 +147,7 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 	browsers := consent.New(consent.Config{Authorizations: brokerPlane, Secure: strings.HasPrefix(s.publicURL, "https://"), Log: cfg.Log})
 
 	api := awsapi.Operations(controlPlane, brokerPlane)
-	extensions := awsapi.Extensions(adminPlane)
+	extensions := awsapi.Extensions(controlPlane, adminPlane)
 	if private == public {
 		// Whoever can reach a loopback listener is on this machine, but for a proxy, which the public URL gives away; beyond it metrics need --admin-listen.
 		if u, err := url.Parse(s.publicURL); err != nil || !isLoopbackHost(u.Hostname()) || !public.Addr().(*net.TCPAddr).IP.IsLoopback() {

@@ -41,6 +41,7 @@ var operations = []operation{
 var extensionOperations = []operation{
 	{"PutTrustedIssuer", PutTrustedIssuerInput{}, PutTrustedIssuerOutput{}},
 	{"ListTrustedIssuers", ListTrustedIssuersInput{}, ListTrustedIssuersOutput{}},
+	{"GetCallbackUrl", GetCallbackUrlInput{}, GetCallbackUrlOutput{}},
 	{"DeleteTrustedIssuer", DeleteTrustedIssuerInput{}, DeleteTrustedIssuerOutput{}},
 }
 

@@ -68,8 +68,9 @@ func Operations(c *control.Control, b *broker.Broker) []Operation {
 }
 
 // Extensions are Credence's own operations.
-func Extensions(a *admin.Admin) []Operation {
+func Extensions(c *control.Control, a *admin.Admin) []Operation {
 	return []Operation{
+		extension("GetCallbackUrl", 200, common, c.GetCallbackUrl),
 		extension("PutTrustedIssuer", 200, common, a.PutTrustedIssuer),
 		extension("ListTrustedIssuers", 200, common, a.ListTrustedIssuers),
 		extension("DeleteTrustedIssuer", 204, common, a.DeleteTrustedIssuer),

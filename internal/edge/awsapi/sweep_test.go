@@ -23,7 +23,7 @@ import (
 
 // table is every row of the door.
 func table() []awsapi.Operation {
-	return append(awsapi.Operations((*control.Control)(nil), (*broker.Broker)(nil)), awsapi.Extensions(nil)...)
+	return append(awsapi.Operations((*control.Control)(nil), (*broker.Broker)(nil)), awsapi.Extensions(nil, nil)...)
 }
 
 // requests are the smallest valid bodies of every operation, with real handles of account's world.
@@ -99,6 +99,7 @@ func (w world) body(t *testing.T, e *testenv.Env, operation string) string {
 		"UpdateApiKeyCredentialProvider":  `{"name":"keys","apiKey":"planted-api-key-value"}`,
 		"DeleteApiKeyCredentialProvider":  `{"name":"keys"}`,
 		"GetTokenVault":                   `{}`,
+		"GetCallbackUrl":                  `{"name":"vendor"}`,
 		"PutTrustedIssuer":                `{"issuer":"https://idp.example","audiences":["a"]}`,
 		"ListTrustedIssuers":              `{}`,
 		"DeleteTrustedIssuer":             `{"issuer":"https://idp.example"}`,
