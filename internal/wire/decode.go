@@ -54,7 +54,7 @@ func (d *decoder) member(m *member, field reflect.Value) {
 	case kindBoolean:
 		v.SetBool(d.literal()[0] == 't')
 	case kindInteger:
-		v.SetInt(d.integer(m.name))
+		v.SetInt(d.integer(m))
 	case kindTime:
 		if err := v.Addr().Interface().(*Time).UnmarshalJSON(d.literal()); err != nil {
 			d.add(m.name, err.Error())
@@ -106,11 +106,11 @@ func (d *decoder) text(name string) string {
 
 const halfPair = `must be Unicode text; an escape in it (\ud800 to \udfff) is half of a surrogate pair`
 
-func (d *decoder) integer(name string) int64 {
+func (d *decoder) integer(m *member) int64 {
 	literal := string(d.literal())
-	n, err := strconv.ParseInt(literal, 10, 32)
+	n, err := strconv.ParseInt(literal, 10, m.bits)
 	if err != nil {
-		d.add(name, fmt.Sprintf("must be a whole number of 32 bits; it is %s", cut(literal)))
+		d.add(m.name, fmt.Sprintf("must be a whole number of %d bits; it is %s", m.bits, cut(literal)))
 	}
 	return n
 }

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"testing"
 
@@ -32,6 +33,9 @@ type apiShape struct {
 	Key, Value apiRef // of a map
 }
 
+// javaEscape is how the model writes a character; Go has \x for it.
+var javaEscape = regexp.MustCompile(`\\u00([0-9A-F]{2})`)
+
 type apiRef struct{ Shape string }
 
 // differences are the constraints in which we depart from the model on purpose.
@@ -44,6 +48,10 @@ var differences = map[string]struct{ model, ours string }{
 	"ApiKeyCredentialProviderArnType": {
 		`pattern=arn:(aws|aws-us-gov):acps:[A-Za-z0-9-]{1,64}:[0-9]{12}:token-vault/[a-zA-Z0-9-.]+/apikeycredentialprovider/[a-zA-Z0-9-.]+`,
 		`pattern=arn:(aws|aws-us-gov):bedrock-agentcore:[A-Za-z0-9-]{1,64}:[0-9]{12}:token-vault/[a-zA-Z0-9-._]+/apikeycredentialprovider/[a-zA-Z0-9-._]+`,
+	},
+	"PaymentCredentialProviderArnType": {
+		`pattern=arn:(aws|aws-us-gov):acps:[A-Za-z0-9-]{1,64}:[0-9]{12}:token-vault/[a-zA-Z0-9-.]+/paymentcredentialprovider/[a-zA-Z0-9-.]+`,
+		`pattern=arn:(aws|aws-us-gov):bedrock-agentcore:[A-Za-z0-9-]{1,64}:[0-9]{12}:token-vault/[a-zA-Z0-9-._]+/paymentcredentialprovider/[a-zA-Z0-9-._]+`,
 	},
 	// The schemes of native apps have dots (RFC 8252 section 7.1); a scheme may have + and -, too (RFC 3986 section 3.1).
 	"ResourceOauth2ReturnUrlType": {
@@ -150,12 +158,12 @@ func (c *modelComparison) same(path, shape, ours string) {
 	var model string
 	switch s.Type {
 	case "string":
-		p := &pattern{source: s.Pattern}
+		p := &pattern{source: javaEscape.ReplaceAllString(s.Pattern, `\x$1`)}
 		if s.Pattern == "" {
 			p = nil
 		}
 		model = describeText(&text{length: b, pattern: p, values: s.Enum, sensitive: s.Sensitive})
-	case "integer":
+	case "integer", "long":
 		model = describeBounds("range", b)
 	case "list", "map":
 		model = describeBounds("items", b)

@@ -28,12 +28,18 @@ var operations = []operation{
 	{"ListApiKeyCredentialProviders", ListApiKeyCredentialProvidersInput{}, ListApiKeyCredentialProvidersOutput{}},
 	{"UpdateApiKeyCredentialProvider", UpdateApiKeyCredentialProviderInput{}, UpdateApiKeyCredentialProviderOutput{}},
 	{"DeleteApiKeyCredentialProvider", DeleteApiKeyCredentialProviderInput{}, DeleteApiKeyCredentialProviderOutput{}},
+	{"CreatePaymentCredentialProvider", CreatePaymentCredentialProviderInput{}, CreatePaymentCredentialProviderOutput{}},
+	{"GetPaymentCredentialProvider", GetPaymentCredentialProviderInput{}, GetPaymentCredentialProviderOutput{}},
+	{"ListPaymentCredentialProviders", ListPaymentCredentialProvidersInput{}, ListPaymentCredentialProvidersOutput{}},
+	{"UpdatePaymentCredentialProvider", UpdatePaymentCredentialProviderInput{}, UpdatePaymentCredentialProviderOutput{}},
+	{"DeletePaymentCredentialProvider", DeletePaymentCredentialProviderInput{}, DeletePaymentCredentialProviderOutput{}},
 	{"GetTokenVault", GetTokenVaultInput{}, GetTokenVaultOutput{}},
 	{"GetWorkloadAccessToken", GetWorkloadAccessTokenInput{}, GetWorkloadAccessTokenOutput{}},
 	{"GetWorkloadAccessTokenForJWT", GetWorkloadAccessTokenForJWTInput{}, GetWorkloadAccessTokenForJWTOutput{}},
 	{"GetWorkloadAccessTokenForUserId", GetWorkloadAccessTokenForUserIdInput{}, GetWorkloadAccessTokenForUserIdOutput{}},
 	{"GetResourceOauth2Token", GetResourceOauth2TokenInput{}, GetResourceOauth2TokenOutput{}},
 	{"GetResourceApiKey", GetResourceApiKeyInput{}, GetResourceApiKeyOutput{}},
+	{"GetResourcePaymentToken", GetResourcePaymentTokenInput{}, GetResourcePaymentTokenOutput{}},
 	{"CompleteResourceTokenAuth", CompleteResourceTokenAuthInput{}, CompleteResourceTokenAuthOutput{}},
 }
 

@@ -26,6 +26,7 @@ type member struct {
 	pointer  bool // the field is a pointer: nil is absent
 	required bool
 	size     bounds // of a list or map in items, of an integer its value
+	bits     int    // of an integer
 	text     text   // of a string, of the strings of a list, of the values of a map
 	key      text   // of the keys of a map
 	plan     *plan  // of a structure, of the structures of a list
@@ -36,7 +37,7 @@ type kind int
 const (
 	kindText       kind = iota // string, a string type with Values, or secret.String
 	kindBoolean                // bool
-	kindInteger                // int32
+	kindInteger                // int32, or int64 without a range
 	kindTime                   // Time; in outputs only
 	kindTexts                  // []string
 	kindMap                    // map[string]string or map[string]secret.String
@@ -131,7 +132,9 @@ func (m *member) setType(t reflect.Type) error {
 	case t.Kind() == reflect.Bool && m.pointer:
 		m.kind = kindBoolean
 	case t.Kind() == reflect.Int32 && m.pointer:
-		m.kind, m.size = kindInteger, bounds{math.MinInt32, math.MaxInt32}
+		m.kind, m.bits, m.size = kindInteger, 32, bounds{math.MinInt32, math.MaxInt32}
+	case t.Kind() == reflect.Int64 && m.pointer:
+		m.kind, m.bits = kindInteger, 64
 	case t == reflect.TypeFor[[]string]():
 		m.kind = kindTexts
 	case t == reflect.TypeFor[map[string]string]():
@@ -159,7 +162,7 @@ func (m *member) set(option string) (err error) {
 	case option == "":
 	case word == "required":
 		m.required = true
-	case word == "range" && m.kind == kindInteger, word == "items" && (isList || m.kind == kindMap):
+	case word == "range" && m.bits == 32, word == "items" && (isList || m.kind == kindMap):
 		m.size, err = parseBounds(value)
 	case t != nil && rule == "sensitive":
 		t.sensitive = true

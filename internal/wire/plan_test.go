@@ -47,6 +47,9 @@ func TestWrongTagsPanic(t *testing.T) {
 		"range of a string": struct {
 			A string `json:"a" wire:"range=1..5"`
 		}{},
+		"range of 64 bits": struct {
+			A *int64 `json:"a" wire:"range=1..5"`
+		}{},
 		"each of a map": struct {
 			A map[string]string `json:"a" wire:"each.len=1..5"`
 		}{},

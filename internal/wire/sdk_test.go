@@ -38,12 +38,18 @@ var sdkSchemas = map[string]struct{ in, out *smithy.Schema }{
 	"ListApiKeyCredentialProviders":   {schemas.ListApiKeyCredentialProvidersRequest, schemas.ListApiKeyCredentialProvidersResponse},
 	"UpdateApiKeyCredentialProvider":  {schemas.UpdateApiKeyCredentialProviderRequest, schemas.UpdateApiKeyCredentialProviderResponse},
 	"DeleteApiKeyCredentialProvider":  {schemas.DeleteApiKeyCredentialProviderRequest, schemas.DeleteApiKeyCredentialProviderResponse},
+	"CreatePaymentCredentialProvider": {schemas.CreatePaymentCredentialProviderRequest, schemas.CreatePaymentCredentialProviderResponse},
+	"GetPaymentCredentialProvider":    {schemas.GetPaymentCredentialProviderRequest, schemas.GetPaymentCredentialProviderResponse},
+	"ListPaymentCredentialProviders":  {schemas.ListPaymentCredentialProvidersRequest, schemas.ListPaymentCredentialProvidersResponse},
+	"UpdatePaymentCredentialProvider": {schemas.UpdatePaymentCredentialProviderRequest, schemas.UpdatePaymentCredentialProviderResponse},
+	"DeletePaymentCredentialProvider": {schemas.DeletePaymentCredentialProviderRequest, schemas.DeletePaymentCredentialProviderResponse},
 	"GetTokenVault":                   {schemas.GetTokenVaultRequest, schemas.GetTokenVaultResponse},
 	"GetWorkloadAccessToken":          {dataschemas.GetWorkloadAccessTokenRequest, dataschemas.GetWorkloadAccessTokenResponse},
 	"GetWorkloadAccessTokenForJWT":    {dataschemas.GetWorkloadAccessTokenForJWTRequest, dataschemas.GetWorkloadAccessTokenForJWTResponse},
 	"GetWorkloadAccessTokenForUserId": {dataschemas.GetWorkloadAccessTokenForUserIdRequest, dataschemas.GetWorkloadAccessTokenForUserIdResponse},
 	"GetResourceOauth2Token":          {dataschemas.GetResourceOauth2TokenRequest, dataschemas.GetResourceOauth2TokenResponse},
 	"GetResourceApiKey":               {dataschemas.GetResourceApiKeyRequest, dataschemas.GetResourceApiKeyResponse},
+	"GetResourcePaymentToken":         {dataschemas.GetResourcePaymentTokenRequest, dataschemas.GetResourcePaymentTokenResponse},
 	"CompleteResourceTokenAuth":       {dataschemas.CompleteResourceTokenAuthRequest, dataschemas.CompleteResourceTokenAuthResponse},
 }
 
@@ -57,6 +63,8 @@ var sdkEnums = map[string][]string{
 	"Oauth2FlowType":                       texts(datatypes.Oauth2FlowType("").Values()...),
 	"OnBehalfOfClientAuthenticationMethod": texts(types.OnBehalfOfClientAuthenticationMethod("").Values()...),
 	"OnBehalfOfTokenExchangeGrantTypeType": texts(types.OnBehalfOfTokenExchangeGrantTypeType("").Values()...),
+	"PaymentCredentialProviderVendorType":  texts(types.PaymentCredentialProviderVendorType("").Values()...),
+	"PaymentHttpMethodType":                texts(datatypes.PaymentHttpMethodType("").Values()...),
 	"SecretSourceType":                     texts(types.SecretSourceType("").Values()...),
 	"SessionStatus":                        texts(datatypes.SessionStatus("").Values()...),
 	"SigningAlgorithm":                     texts(types.SigningAlgorithm("").Values()...),
@@ -95,6 +103,7 @@ func compareWithSDK(t *testing.T, path string, ours reflect.Type, sdk *smithy.Sc
 		}
 		content := theirs // what the constraints of strings belong to
 		var want kind
+		var bits int
 		switch theirs.Type() {
 		case smithy.ShapeTypeString:
 			want = kindText
@@ -106,7 +115,9 @@ func compareWithSDK(t *testing.T, path string, ours reflect.Type, sdk *smithy.Sc
 		case smithy.ShapeTypeBoolean:
 			want = kindBoolean
 		case smithy.ShapeTypeInteger:
-			want = kindInteger
+			want, bits = kindInteger, 32
+		case smithy.ShapeTypeLong:
+			want, bits = kindInteger, 64
 		case smithy.ShapeTypeTimestamp:
 			want = kindTime
 		case smithy.ShapeTypeMap:
@@ -119,8 +130,8 @@ func compareWithSDK(t *testing.T, path string, ours reflect.Type, sdk *smithy.Sc
 		case smithy.ShapeTypeStructure, smithy.ShapeTypeUnion:
 			want = kindStructure
 		}
-		if m.kind != want {
-			t.Errorf("%s: the kind is %d, by the SDK it is %d", path, m.kind, want)
+		if m.kind != want || m.bits != bits {
+			t.Errorf("%s: the kind is %d of %d bits, by the SDK it is %d of %d", path, m.kind, m.bits, want, bits)
 			continue
 		}
 		if _, sensitive := smithy.SchemaTrait[*traits.Sensitive](content); m.text.sensitive != sensitive {
