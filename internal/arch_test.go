@@ -17,7 +17,7 @@ var layers = [][]string{
 	{"internal/fault", "internal/secret", "internal/batch", "internal/telemetry"},
 	{"internal/iam", "internal/sigv4", "internal/audit", "internal/egress"},
 	{"internal/wire", "internal/oauth", "internal/store"},
-	{"internal/provider", "internal/workload"},
+	{"internal/provider", "internal/workload", "internal/payment"},
 	{"internal/vault"},
 	{"internal/access"},
 	{"internal/control", "internal/broker", "internal/admin"},
