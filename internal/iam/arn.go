@@ -36,6 +36,16 @@ func (a ARNs) APIKeyProvider(account, name string) string {
 	return a.Vault(account, DefaultVault) + "/apikeycredentialprovider/" + name
 }
 
+// PaymentProvider is a payment credential provider of the default vault.
+func (a ARNs) PaymentProvider(account, name string) string {
+	return a.Vault(account, DefaultVault) + "/paymentcredentialprovider/" + name
+}
+
+// PaymentSecret is the Secret of a payment credential provider that stands under the name which.
+func (a ARNs) PaymentSecret(account, vendor, provider, which, incarnation string) string {
+	return a.Secret(account, "payment/"+strings.ToLower(vendor), provider+"/"+which, incarnation)
+}
+
 // Secret is the name that clients see for a provider's managed secret (kind is oauth2 or apikey). The API demands one; there is
 // no Secrets Manager behind it. Its six-character suffix follows from the provider's incarnation, as a real one changes on recreation.
 func (a ARNs) Secret(account, kind, provider, incarnation string) string {

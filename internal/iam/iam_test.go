@@ -137,6 +137,7 @@ func TestARNs(t *testing.T) {
 		a.Vault("123456789012", "default"):        "arn:aws:bedrock-agentcore:eu-central-1:123456789012:token-vault/default",
 		a.OAuth2Provider("123456789012", "gh"):    "arn:aws:bedrock-agentcore:eu-central-1:123456789012:token-vault/default/oauth2credentialprovider/gh",
 		a.APIKeyProvider("123456789012", "k"):     "arn:aws:bedrock-agentcore:eu-central-1:123456789012:token-vault/default/apikeycredentialprovider/k",
+		a.PaymentProvider("123456789012", "w"):    "arn:aws:bedrock-agentcore:eu-central-1:123456789012:token-vault/default/paymentcredentialprovider/w",
 		a.Extension("123456789012", "grant", "7"): "arn:aws:credence:eu-central-1:123456789012:grant/7",
 	} {
 		if got != want {
@@ -147,6 +148,10 @@ func TestARNs(t *testing.T) {
 	one, two := a.Secret("123456789012", "oauth2", "gh", "i1"), a.Secret("123456789012", "oauth2", "gh", "i2")
 	if !model.MatchString(one) || one == two {
 		t.Errorf("secret ARNs %s, %s", one, two)
+	}
+	paid := a.PaymentSecret("123456789012", "StripePrivy", "w", "appsecret", "i1")
+	if !model.MatchString(paid) || !strings.Contains(paid, ":secret:bedrock-agentcore-identity!default/payment/stripeprivy/w/appsecret-") {
+		t.Errorf("secret ARN %s", paid)
 	}
 	for id, want := range map[string]bool{"123456789012": true, "000000000000": false, "12345678901": false, "1234567890123": false, "12345678901x": false, "": false} {
 		if ValidAccount(id) != want {

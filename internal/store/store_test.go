@@ -272,6 +272,7 @@ func TestPages(t *testing.T) {
 		must(t, s.InsertWorkload(workload(beta, n+"-beta"), Tags{}))
 		must(t, s.InsertOAuth2Provider(oauth2Provider(alpha, n), "default", Tags{}))
 		must(t, s.InsertAPIKeyProvider(APIKeyProvider{Account: alpha, Name: n, APIKey: []byte{1}, CreatedAt: noon, UpdatedAt: noon}, "default", Tags{}))
+		must(t, s.InsertPaymentProvider(PaymentProvider{Account: alpha, Name: n, Config: "{}", Secret: []byte{1}, CreatedAt: noon, UpdatedAt: noon}, "default", Tags{}))
 	}
 	slices.Sort(names)
 	for kind, list := range map[string]func(Page) ([]string, bool, error){
@@ -296,6 +297,13 @@ func TestPages(t *testing.T) {
 			}
 			return out, more, err
 		},
+		"payment": func(p Page) (out []string, more bool, err error) {
+			rows, more, err := s.PaymentProviders(ctx, alpha, p)
+			for _, r := range rows {
+				out = append(out, r.Name)
+			}
+			return out, more, err
+		},
 	} {
 		t.Run(kind, func(t *testing.T) {
 			for _, limit := range []int{1, 3, 8, 20} {
@@ -315,51 +323,6 @@ func TestPages(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestOAuth2Providers(t *testing.T) {
-	s, ctx := open(t), t.Context()
-	_, err := s.TokenVault(ctx, alpha, "default")
-	want(t, err, fault.NotFound)
-	p := oauth2Provider(alpha, "gh")
-	must(t, s.InsertOAuth2Provider(p, "default", Tags{"r/gh", map[string]string{"a": "b"}}))
-	want(t, s.InsertOAuth2Provider(p, "default", Tags{}), fault.Conflict)
-	v, err := s.TokenVault(ctx, alpha, "default")
-	must(t, err)
-	same(t, v, TokenVault{alpha, "default", noon})
-	got, err := s.OAuth2ProviderByCallback(ctx, p.CallbackID)
-	must(t, err)
-	same(t, got, p)
-
-	next := p
-	next.Generation, next.Config, next.ClientSecret, next.UpdatedAt = "g2", "{}", nil, noon.Add(time.Hour)
-	must(t, s.UpdateOAuth2Provider(next))
-	want(t, s.UpdateOAuth2Provider(next), fault.ConcurrentModification) // it still has the old version
-	got, err = s.OAuth2Provider(ctx, alpha, "gh")
-	must(t, err)
-	next.Version = 2
-	same(t, got, next)
-
-	want(t, s.DeleteOAuth2Provider(beta, "gh", "r/gh"), fault.NotFound)
-	must(t, s.DeleteOAuth2Provider(alpha, "gh", "r/gh"))
-	_, err = s.OAuth2Provider(ctx, alpha, "gh")
-	want(t, err, fault.NotFound)
-}
-
-func TestAPIKeyProviders(t *testing.T) {
-	s, ctx := open(t), t.Context()
-	p := APIKeyProvider{Account: alpha, Name: "k", Incarnation: "i", APIKey: []byte{1}, CreatedAt: noon, UpdatedAt: noon}
-	must(t, s.InsertAPIKeyProvider(p, "default", Tags{}))
-	want(t, s.InsertAPIKeyProvider(p, "default", Tags{}), fault.Conflict)
-	p.APIKey, p.UpdatedAt = []byte{2}, noon.Add(time.Hour)
-	must(t, s.UpdateAPIKeyProvider(p))
-	got, err := s.APIKeyProvider(ctx, alpha, "k")
-	must(t, err)
-	same(t, got, p)
-	p.Incarnation = "other"
-	want(t, s.UpdateAPIKeyProvider(p), fault.NotFound)
-	must(t, s.DeleteAPIKeyProvider(alpha, "k", "r/k"))
-	want(t, s.DeleteAPIKeyProvider(alpha, "k", "r/k"), fault.NotFound)
 }
 
 func withParents(t *testing.T, s *Store) (Workload, OAuth2Provider) {

@@ -129,6 +129,43 @@ func nouns(t *testing.T, b *bed) map[string]noun {
 		},
 	}
 
+	wallet := paymentOf(alpha, 1)
+	payments := noun{
+		insert: func() error {
+			wallet.Config.APIKeyID = "0"
+			return b.InsertPaymentProvider(ctx, wallet, PaymentSecrets{secret.New("0"), secret.New("0")}, store.Tags{})
+		},
+		write: func(n int) error {
+			row, err := b.store.PaymentProvider(ctx, alpha, wallet.Row.Name)
+			if err != nil {
+				return err
+			}
+			p := PaymentProvider{Row: row, Config: wallet.Config}
+			p.Config.APIKeyID = strconv.Itoa(n)
+			return b.UpdatePaymentProvider(ctx, p, PaymentSecrets{SigningKey: secret.New(p.Config.APIKeyID)})
+		},
+		remove: func() error { return b.DeletePaymentProvider(alpha, wallet.Row.Name, "") },
+		read: func() (int, error) {
+			p, err := b.PaymentProvider(ctx, alpha, wallet.Row.Name)
+			if err != nil {
+				return 0, err
+			}
+			if s, err := b.paymentSecrets(ctx, p.Row); err != nil || s.SigningKey.Reveal() != p.Config.APIKeyID || s.Secret.Reveal() != "0" {
+				return 0, fmt.Errorf("key %s has the secrets %s and %s: %w", p.Config.APIKeyID, s.Secret.Reveal(), s.SigningKey.Reveal(), err)
+			}
+			return strconv.Atoi(p.Config.APIKeyID)
+		},
+		hold: func(t *testing.T) func() {
+			return hold(t, b.payments, key(alpha, wallet.Row.Name), func(ctx context.Context) (*PaymentProvider, error) {
+				row, err := b.store.PaymentProvider(ctx, alpha, wallet.Row.Name)
+				if err != nil {
+					return nil, err
+				}
+				return newPaymentProvider(row)
+			})
+		},
+	}
+
 	grant := grantOf(alpha, 1)
 	var version int64
 	var session int
@@ -198,7 +235,7 @@ func nouns(t *testing.T, b *bed) map[string]noun {
 			return hold(t, b.callers, k.ID, func(ctx context.Context) (*caller, error) { return b.loadCaller(ctx, k.ID) })
 		},
 	}
-	return map[string]noun{"workload identity": workloads, "OAuth2 provider": providers, "API key provider": apiKeys, "grant": grants, "caller": callers}
+	return map[string]noun{"workload identity": workloads, "OAuth2 provider": providers, "API key provider": apiKeys, "payment provider": payments, "grant": grants, "caller": callers}
 }
 
 // reads reads, but waits for nobody long: who joins a load that began before a write would wait for what that load found.
@@ -367,7 +404,10 @@ func TestCachesKeepAccountsApart(t *testing.T) {
 			for what, read := range map[string]func() (string, error){
 				"client secret": func() (string, error) { return readClientSecret(b.Vault, account, providerName(1)) },
 				"API key":       func() (string, error) { return readAPIKey(b.Vault, account, providerName(1)) },
-				"access token":  func() (string, error) { return ofGrant(b.Vault, account, grantKey(1), b.AccessToken) },
+				"signing key": func() (string, error) {
+					return readPayment(b.Vault, account, providerName(1), func(s PaymentSecrets) secret.String { return s.SigningKey })
+				},
+				"access token": func() (string, error) { return ofGrant(b.Vault, account, grantKey(1), b.AccessToken) },
 			} {
 				if got, err := read(); err != nil || got != planted(what, account, 1) {
 					t.Errorf("%s of %s: %q, %v", what, account, got, err)
@@ -395,6 +435,9 @@ func TestCachesHoldNoPlaintext(t *testing.T) {
 	}
 	for _, p := range b.apiKeys.rows.All() {
 		fmt.Fprintln(&seen, p.row.Name, string(p.row.APIKey))
+	}
+	for _, p := range b.payments.rows.All() {
+		fmt.Fprintln(&seen, p.row.Row.Name, p.row.Row.Config, string(p.row.Row.Secret), string(p.row.Row.SigningKey))
 	}
 	for _, g := range b.grants.rows.All() {
 		fmt.Fprintln(&seen, g.row.Key, string(g.row.AccessToken), string(g.row.RefreshToken), string(g.row.UserName))

@@ -55,6 +55,35 @@ func readAPIKey(v *Vault, account, name string) (string, error) {
 	return s.Reveal(), err
 }
 
+// readPayment opens both secrets of a payment provider and gives one; outside of this package there are only signers.
+func readPayment(v *Vault, account, name string, pick func(PaymentSecrets) secret.String) (string, error) {
+	p, err := v.PaymentProvider(context.Background(), account, name)
+	if err != nil {
+		return "", err
+	}
+	s, err := v.paymentSecrets(context.Background(), p.Row)
+	if err != nil {
+		return "", err
+	}
+	return pick(s).Reveal(), nil
+}
+
+func paymentColumn(column, what string, pick func(PaymentSecrets) secret.String) sealed {
+	return sealed{
+		table: "payment_providers", column: column, what: what, key: byAccountAnd("name", named),
+		read: func(v *Vault, _ *bed, account string, n int) (string, error) {
+			return readPayment(v, account, providerName(n), pick)
+		},
+		rowKeys: rowKeys{
+			"name": func(v *Vault, _ *bed, account string) (string, error) { return readPayment(v, account, changed, pick) },
+			"incarnation": func(v *Vault, _ *bed, account string) (string, error) {
+				return readPayment(v, account, providerName(1), pick)
+			},
+			"account": func(v *Vault, _ *bed, _ string) (string, error) { return readPayment(v, beta, providerName(1), pick) },
+		},
+	}
+}
+
 // ofGrant reads one column of a grant by its key.
 func ofGrant(v *Vault, account, key string, open func(context.Context, store.Grant) (secret.String, error)) (string, error) {
 	g, err := v.Grant(context.Background(), account, key)
@@ -149,6 +178,8 @@ var columns = []sealed{
 			"account":     func(v *Vault, _ *bed, _ string) (string, error) { return readAPIKey(v, beta, providerName(1)) },
 		},
 	},
+	paymentColumn("secret", "payment secret", func(s PaymentSecrets) secret.String { return s.Secret }),
+	paymentColumn("signing_key", "signing key", func(s PaymentSecrets) secret.String { return s.SigningKey }),
 	grantColumn("access_token", "access token", func(v *Vault) func(context.Context, store.Grant) (secret.String, error) { return v.AccessToken }),
 	grantColumn("refresh_token", "refresh token", func(v *Vault) func(context.Context, store.Grant) (secret.String, error) { return v.RefreshToken }),
 	grantColumn("user_name", "user name", userName),

@@ -22,6 +22,7 @@ type Vault struct {
 	workloads *cache[store.Workload]
 	providers *cache[*OAuth2Provider]
 	apiKeys   *cache[store.APIKeyProvider]
+	payments  *cache[*PaymentProvider]
 	grants    *cache[store.Grant]
 }
 
@@ -46,6 +47,7 @@ func New(ctx context.Context, cfg Config) (*Vault, error) {
 		workloads: newCache[store.Workload](cfg.Metrics, "workloads", cacheEntries, nil),
 		providers: newCache[*OAuth2Provider](cfg.Metrics, "oauth2_providers", cacheEntries, nil),
 		apiKeys:   newCache[store.APIKeyProvider](cfg.Metrics, "apikey_providers", cacheEntries, nil),
+		payments:  newCache[*PaymentProvider](cfg.Metrics, "payment_providers", cacheEntries, nil),
 		grants: newCache(cfg.Metrics, "grants", grantBytes, func(g store.Grant) uint32 {
 			return uint32(1024 + len(g.AccessToken) + len(g.RefreshToken) + len(g.UserName))
 		}),

@@ -13,6 +13,7 @@ import (
 	"github.com/ncruces/go-sqlite3/driver"
 
 	"credence/internal/iam"
+	"credence/internal/payment"
 	"credence/internal/provider"
 	"credence/internal/secret"
 	"credence/internal/store"
@@ -133,6 +134,14 @@ func apiKeyOf(account string, n int) store.APIKeyProvider {
 	return store.APIKeyProvider{Account: account, Name: providerName(n), Incarnation: fmt.Sprintf("a-%s-%d", account, n), CreatedAt: now, UpdatedAt: now}
 }
 
+func paymentOf(account string, n int) PaymentProvider {
+	now := time.Now()
+	return PaymentProvider{
+		Config: payment.Config{Vendor: wire.VendorCoinbaseCDP, APIKeyID: fmt.Sprintf("key-%d", n)},
+		Row:    store.PaymentProvider{Account: account, Name: providerName(n), Incarnation: fmt.Sprintf("y-%s-%d", account, n), CreatedAt: now, UpdatedAt: now},
+	}
+}
+
 func grantKey(n int) string { return fmt.Sprintf("grant-%d", n) }
 
 func grantOf(account string, n int) store.Grant {
@@ -163,6 +172,7 @@ func (b *bed) fill(t testing.TB) {
 			say := func(what string) secret.String { return secret.New(planted(what, account, n)) }
 			must(t, b.InsertOAuth2Provider(ctx, b.providerOf(t, account, n), say("client secret"), store.Tags{}))
 			must(t, b.InsertAPIKeyProvider(ctx, apiKeyOf(account, n), say("API key"), store.Tags{}))
+			must(t, b.InsertPaymentProvider(ctx, paymentOf(account, n), PaymentSecrets{say("payment secret"), say("signing key")}, store.Tags{}))
 
 			g := grantOf(account, n)
 			must(t, b.SealUserName(ctx, &g, planted("user name", account, n)))

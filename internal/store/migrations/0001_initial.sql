@@ -103,6 +103,20 @@ CREATE TABLE apikey_providers (
     PRIMARY KEY (account, name)
 );
 
+-- secret and signing_key are, by vendor, the API key's secret and the wallet secret, or the app's secret and the authorization private key.
+CREATE TABLE payment_providers (
+    account     TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    incarnation TEXT NOT NULL,
+    config      TEXT NOT NULL,
+    secret      BYTEA NOT NULL,
+    signing_key BYTEA,
+    created_at  BIGINT NOT NULL,
+    updated_at  BIGINT NOT NULL,
+    version     BIGINT NOT NULL,
+    PRIMARY KEY (account, name)
+);
+
 -- resource is an ARN without its account and region part: workload-identity-directory/default/workload-identity/NAME.
 CREATE TABLE tags (
     account  TEXT NOT NULL,
