@@ -199,11 +199,13 @@ const (
 	vaultARN     = "arn:aws:bedrock-agentcore:eu-west-1:" + alpha + ":token-vault/default"
 	oauth2ARN    = vaultARN + "/oauth2credentialprovider/github"
 	apiKeyARN    = vaultARN + "/apikeycredentialprovider/github"
+	paymentARN   = vaultARN + "/paymentcredentialprovider/wallet"
 )
 
 // operations are all of the plane, in an order in which each finds what it needs.
 func (b *bed) operations(ctx context.Context) []operation {
 	workload, oauth2, apiKey := []string{directoryARN, workloadARN}, []string{oauth2ARN, vaultARN}, []string{apiKeyARN, vaultARN}
+	payment := []string{paymentARN, vaultARN}
 	return []operation{
 		{"CreateWorkloadIdentity", workload, func(c iam.Caller) error {
 			_, err := b.CreateWorkloadIdentity(ctx, c, &wire.CreateWorkloadIdentityInput{Name: "agent"})
@@ -257,6 +259,26 @@ func (b *bed) operations(ctx context.Context) []operation {
 			_, err := b.UpdateApiKeyCredentialProvider(ctx, c, &wire.UpdateApiKeyCredentialProviderInput{Name: "github", ApiKey: plantedSecret()})
 			return err
 		}},
+		{"CreatePaymentCredentialProvider", payment, func(c iam.Caller) error {
+			_, err := b.CreatePaymentCredentialProvider(ctx, c, &wire.CreatePaymentCredentialProviderInput{
+				Name: "wallet", CredentialProviderVendor: wire.VendorCoinbaseCDP, ProviderConfigurationInput: coinbase("key", edKey, ""),
+			})
+			return err
+		}},
+		{"GetPaymentCredentialProvider", payment, func(c iam.Caller) error {
+			_, err := b.GetPaymentCredentialProvider(ctx, c, &wire.GetPaymentCredentialProviderInput{Name: "wallet"})
+			return err
+		}},
+		{"ListPaymentCredentialProviders", []string{vaultARN}, func(c iam.Caller) error {
+			_, err := b.ListPaymentCredentialProviders(ctx, c, &wire.ListPaymentCredentialProvidersInput{})
+			return err
+		}},
+		{"UpdatePaymentCredentialProvider", payment, func(c iam.Caller) error {
+			_, err := b.UpdatePaymentCredentialProvider(ctx, c, &wire.UpdatePaymentCredentialProviderInput{
+				Name: "wallet", CredentialProviderVendor: wire.VendorCoinbaseCDP, ProviderConfigurationInput: coinbase("key", edKey, ""),
+			})
+			return err
+		}},
 		{"GetTokenVault", []string{vaultARN}, func(c iam.Caller) error {
 			_, err := b.GetTokenVault(ctx, c, &wire.GetTokenVaultInput{})
 			return err
@@ -271,6 +293,10 @@ func (b *bed) operations(ctx context.Context) []operation {
 		}},
 		{"DeleteApiKeyCredentialProvider", apiKey, func(c iam.Caller) error {
 			_, err := b.DeleteApiKeyCredentialProvider(ctx, c, &wire.DeleteApiKeyCredentialProviderInput{Name: "github"})
+			return err
+		}},
+		{"DeletePaymentCredentialProvider", payment, func(c iam.Caller) error {
+			_, err := b.DeletePaymentCredentialProvider(ctx, c, &wire.DeletePaymentCredentialProviderInput{Name: "wallet"})
 			return err
 		}},
 	}
@@ -337,7 +363,7 @@ func TestNothingIsDoneUnrecorded(t *testing.T) {
 // What is not there gets the same answer everywhere, with its ARN.
 func TestNotFound(t *testing.T) {
 	b := open(t)
-	arns := map[string]string{"Workload": workloadARN, "Oauth2": oauth2ARN, "ApiKey": apiKeyARN}
+	arns := map[string]string{"Workload": workloadARN, "Oauth2": oauth2ARN, "ApiKey": apiKeyARN, "Payment": paymentARN}
 	for _, o := range b.operations(t.Context()) {
 		if strings.HasPrefix(o.name, "Create") || strings.HasPrefix(o.name, "List") || o.name == "GetTokenVault" {
 			continue

@@ -65,6 +65,25 @@ func (b *bed) listers(t *testing.T) map[string]lister {
 			wantNoSecrets(t, out)
 			return names, out.NextToken, nil
 		}},
+		"ListPaymentCredentialProviders": {20, func(name string) error {
+			_, err := b.CreatePaymentCredentialProvider(ctx, c, &wire.CreatePaymentCredentialProviderInput{
+				Name: name, CredentialProviderVendor: wire.VendorCoinbaseCDP, ProviderConfigurationInput: coinbase("key", edKey, ""),
+			})
+			return err
+		}, func(c iam.Caller, next *string, max *int32) (names []string, _ *string, err error) {
+			out, err := b.ListPaymentCredentialProviders(ctx, c, &wire.ListPaymentCredentialProvidersInput{NextToken: next, MaxResults: max})
+			if err != nil {
+				return nil, nil, err
+			}
+			for _, p := range out.CredentialProviders {
+				must(t, wire.Validate(&p))
+				if p.CredentialProviderArn != b.ARNs.PaymentProvider(alpha, p.Name) || p.CredentialProviderVendor != wire.VendorCoinbaseCDP {
+					t.Errorf("%+v", p)
+				}
+				names = append(names, p.Name)
+			}
+			return names, out.NextToken, nil
+		}},
 		"ListApiKeyCredentialProviders": {100, func(name string) error {
 			_, err := b.CreateApiKeyCredentialProvider(ctx, c, &wire.CreateApiKeyCredentialProviderInput{Name: name, ApiKey: plantedSecret()})
 			return err

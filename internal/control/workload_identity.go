@@ -127,6 +127,10 @@ func oauth2ProviderResource(name string) string {
 	return "token-vault/default/oauth2credentialprovider/" + name
 }
 
+func paymentProviderResource(name string) string {
+	return "token-vault/default/paymentcredentialprovider/" + name
+}
+
 func apiKeyProviderResource(name string) string {
 	return "token-vault/default/apikeycredentialprovider/" + name
 }

@@ -32,13 +32,13 @@ func NewCoinbase(keyID string, apiKeySecret, walletSecret secret.String) (*Coinb
 	c := &Coinbase{keyID: keyID}
 	var err error
 	if c.apiKey, err = ParseAPIKey(apiKeySecret); err != nil {
-		return nil, fmt.Errorf("the API key secret %w", err)
+		return nil, fmt.Errorf("the API key secret: %w", err)
 	}
 	if walletSecret.IsZero() {
 		return c, nil
 	}
 	if c.wallet, err = ParseWalletKey(walletSecret); err != nil {
-		return nil, fmt.Errorf("the wallet secret %w", err)
+		return nil, fmt.Errorf("the wallet secret: %w", err)
 	}
 	return c, nil
 }

@@ -18,10 +18,10 @@ import (
 	"credence/internal/secret"
 )
 
-// What is wrong with a key. No error tells anything of the key itself.
+// What is wrong with a key, in the words of the managed service. No error tells anything of the key itself.
 var (
-	ErrWalletKey = errors.New("has not the right format: Expected base64-encoded EC P-256 private key (PKCS #8, without PEM lines)")
-	ErrAPIKey    = errors.New("has not the right format: Expected base64-encoded Ed25519 private key (64 bytes), or EC P-256 private key in PEM")
+	ErrWalletKey = errors.New("invalid secret format: Expected base64-encoded EC P-256 private key")
+	ErrAPIKey    = errors.New("invalid secret format: Expected base64-encoded Ed25519 private key, seed and public half, or EC P-256 private key in PEM")
 )
 
 // Key is a private key that signs.

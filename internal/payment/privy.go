@@ -32,7 +32,7 @@ type Privy struct {
 func NewPrivy(appID string, appSecret, authorizationKey secret.String) (*Privy, error) {
 	key, err := ParseWalletKey(authorizationKey)
 	if err != nil {
-		return nil, fmt.Errorf("the authorization private key %w", err)
+		return nil, fmt.Errorf("the authorization private key: %w", err)
 	}
 	return &Privy{appID, func() string { return base64.StdEncoding.EncodeToString([]byte(appID + ":" + appSecret.Reveal())) }, key}, nil
 }

@@ -39,6 +39,21 @@ func (p Principal) CreateProvider(name string) {
 	}
 }
 
+// CreatePayment makes a payment credential provider; its vendor follows from its configuration.
+func (p Principal) CreatePayment(name string, config control.PaymentProviderConfigurationInput) {
+	p.env.T.Helper()
+	vendor := control.PaymentCredentialProviderVendorTypeCoinbaseCDP
+	if _, ok := config.(*control.PaymentProviderConfigurationInputMemberStripePrivyConfiguration); ok {
+		vendor = control.PaymentCredentialProviderVendorTypeStripePrivy
+	}
+	_, err := p.Control().CreatePaymentCredentialProvider(p.env.T.Context(), &bedrockagentcorecontrol.CreatePaymentCredentialProviderInput{
+		Name: &name, CredentialProviderVendor: vendor, ProviderConfigurationInput: config,
+	})
+	if err != nil {
+		p.env.T.Fatal(err)
+	}
+}
+
 // CustomConfig is the configuration for Vendor by its discovery document.
 func (e *Env) CustomConfig() control.Oauth2ProviderConfigInput {
 	return &control.Oauth2ProviderConfigInputMemberCustomOauth2ProviderConfig{Value: control.CustomOauth2ProviderConfigInput{

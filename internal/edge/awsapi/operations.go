@@ -43,6 +43,7 @@ func Operations(c *control.Control, b *broker.Broker) []Operation {
 		aws("GetWorkloadAccessTokenForUserId", "/identities/GetWorkloadAccessTokenForUserId", 200, common, b.GetWorkloadAccessTokenForUserId),
 		aws("GetResourceOauth2Token", "/identities/oauth2/token", 200, common, b.GetResourceOauth2Token),
 		aws("GetResourceApiKey", "/identities/api-key", 200, common, b.GetResourceApiKey),
+		aws("GetResourcePaymentToken", "/identities/payment/token", 200, common, b.GetResourcePaymentToken),
 		aws("CompleteResourceTokenAuth", "/identities/CompleteResourceTokenAuth", 200, common, b.CompleteResourceTokenAuth),
 
 		aws("CreateWorkloadIdentity", "/identities/CreateWorkloadIdentity", 201, common, c.CreateWorkloadIdentity),
@@ -62,6 +63,12 @@ func Operations(c *control.Control, b *broker.Broker) []Operation {
 		aws("ListApiKeyCredentialProviders", "/identities/ListApiKeyCredentialProviders", 200, common, c.ListApiKeyCredentialProviders),
 		aws("UpdateApiKeyCredentialProvider", "/identities/UpdateApiKeyCredentialProvider", 200, update, c.UpdateApiKeyCredentialProvider),
 		aws("DeleteApiKeyCredentialProvider", "/identities/DeleteApiKeyCredentialProvider", 204, common, c.DeleteApiKeyCredentialProvider),
+
+		aws("CreatePaymentCredentialProvider", "/identities/CreatePaymentCredentialProvider", 201, create, c.CreatePaymentCredentialProvider),
+		aws("GetPaymentCredentialProvider", "/identities/GetPaymentCredentialProvider", 200, read, c.GetPaymentCredentialProvider),
+		aws("ListPaymentCredentialProviders", "/identities/ListPaymentCredentialProviders", 200, common, c.ListPaymentCredentialProviders),
+		aws("UpdatePaymentCredentialProvider", "/identities/UpdatePaymentCredentialProvider", 200, update, c.UpdatePaymentCredentialProvider),
+		aws("DeletePaymentCredentialProvider", "/identities/DeletePaymentCredentialProvider", 204, common, c.DeletePaymentCredentialProvider),
 
 		aws("GetTokenVault", "/identities/get-token-vault", 200, common, c.GetTokenVault),
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
 	data "github.com/aws/aws-sdk-go-v2/service/bedrockagentcore/types"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
 
 	"credence/internal/audit"
 	"credence/internal/broker"
@@ -50,7 +51,12 @@ func newWorld(t *testing.T, e *testenv.Env, p testenv.Principal) world {
 			t.Fatal(err)
 		}
 	}
-	e.Plant("planted-api-key-value")
+	e.Plant("planted-api-key-value", edKey, ecKey, privySecret)
+	for _, name := range []string{"wallet", "wallet2"} {
+		p.CreatePayment(name, &types.PaymentProviderConfigurationInputMemberCoinbaseCdpConfiguration{Value: types.CoinbaseCdpConfigurationInput{
+			ApiKeyId: aws.String("key-1"), ApiKeySecret: aws.String(edKey), WalletSecret: aws.String(ecKey),
+		}})
+	}
 	w.wat = *p.WAT("agent", "alice")
 	out, err := p.Token(&w.wat, "vendor", data.Oauth2FlowTypeUserFederation)
 	if err != nil {
@@ -60,7 +66,7 @@ func newWorld(t *testing.T, e *testenv.Env, p testenv.Principal) world {
 	w.sessionID = testenv.NewBrowser(t).Visit(*out.AuthorizationUrl).Get("session_id")
 	w.jwt = e.Vendor.Sign(map[string]any{"sub": "alice", "aud": "app"})
 	e.Plant(w.jwt)
-	for _, list := range []string{"ListWorkloadIdentities", "ListOauth2CredentialProviders", "ListApiKeyCredentialProviders"} {
+	for _, list := range []string{"ListWorkloadIdentities", "ListOauth2CredentialProviders", "ListApiKeyCredentialProviders", "ListPaymentCredentialProviders"} {
 		var page struct{ NextToken string }
 		a := p.Call("/identities/"+list, `{"maxResults":1}`)
 		if err := json.Unmarshal([]byte(a.Body), &page); err != nil || page.NextToken == "" {
@@ -76,7 +82,15 @@ func (w world) body(t *testing.T, e *testenv.Env, operation string) string {
 	t.Helper()
 	custom := fmt.Sprintf(`"credentialProviderVendor":"CustomOauth2","oauth2ProviderConfigInput":{"customOauth2ProviderConfig":{"clientId":%q,"clientSecret":%q,"oauthDiscovery":{"discoveryUrl":"%s/.well-known/openid-configuration"}}}`,
 		testenv.ClientID, testenv.ClientSecret, e.Vendor.Issuer())
+	wallet := `"credentialProviderVendor":"CoinbaseCDP","providerConfigurationInput":{"coinbaseCdpConfiguration":{"apiKeyId":"key-1","apiKeySecret":"` + edKey + `","walletSecret":"` + ecKey + `"}}`
 	bodies := map[string]string{
+		"GetResourcePaymentToken": `{"workloadIdentityToken":"` + w.wat + `","resourceCredentialProviderName":"wallet","paymentTokenRequest":{"coinbaseCdpTokenRequest":` +
+			`{"requestMethod":"POST","requestPath":"/platform/v2/evm/accounts","includeWalletAuthToken":true,"requestBody":"{}"}}}`,
+		"CreatePaymentCredentialProvider": `{"name":"wallet3",` + wallet + `}`,
+		"GetPaymentCredentialProvider":    `{"name":"wallet"}`,
+		"ListPaymentCredentialProviders":  `{"nextToken":"` + w.cursors["ListPaymentCredentialProviders"] + `"}`,
+		"UpdatePaymentCredentialProvider": `{"name":"wallet",` + wallet + `}`,
+		"DeletePaymentCredentialProvider": `{"name":"wallet"}`,
 		"GetWorkloadAccessToken":          `{"workloadName":"agent"}`,
 		"GetWorkloadAccessTokenForJWT":    `{"workloadName":"agent","userToken":"` + w.jwt + `"}`,
 		"GetWorkloadAccessTokenForUserId": `{"workloadName":"agent","userId":"alice"}`,
@@ -175,7 +189,8 @@ func TestForeignHandles(t *testing.T) {
 		random.cursors[list] = c[:len(c)-20] + strings.Repeat("A", 20)
 	}
 	otherList := map[string]string{
-		"ListWorkloadIdentities": "ListOauth2CredentialProviders", "ListOauth2CredentialProviders": "ListApiKeyCredentialProviders", "ListApiKeyCredentialProviders": "ListWorkloadIdentities",
+		"ListWorkloadIdentities": "ListOauth2CredentialProviders", "ListOauth2CredentialProviders": "ListApiKeyCredentialProviders", "ListApiKeyCredentialProviders": "ListPaymentCredentialProviders",
+		"ListPaymentCredentialProviders": "ListWorkloadIdentities",
 	}
 	same := func(t *testing.T, path, foreign, unknown string) {
 		t.Helper()
@@ -211,8 +226,19 @@ func TestForeignHandles(t *testing.T) {
 	t.Run("names of another account", func(t *testing.T) {
 		theirs.CreateWorkload("only-theirs")
 		theirs.CreateProvider("only-theirs")
+		theirs.CreatePayment("only-theirs", privyConfig())
+		for _, path := range []string{"/identities/payment/token", "/identities/UpdatePaymentCredentialProvider"} {
+			ask := func(name string) testenv.Answer {
+				return mine.Call(path, `{"workloadIdentityToken":"`+mine.wat+`","resourceCredentialProviderName":"`+name+`","name":"`+name+`","paymentTokenRequest":{"stripePrivyTokenRequest":{"requestPath":"/v1/wallets","requestBody":"{}"}},`+
+					`"credentialProviderVendor":"StripePrivy","providerConfigurationInput":{"stripePrivyConfiguration":{"appId":"a","authorizationId":"b"}}}`)
+			}
+			a, b := ask("only-theirs"), ask("only-nobody")
+			if a.Status != 404 || strings.ReplaceAll(a.Body, "only-theirs", "only-nobody") != b.Body {
+				t.Errorf("%s: %d %s\n%d %s", path, a.Status, a.Body, b.Status, b.Body)
+			}
+		}
 		for _, path := range []string{"GetWorkloadIdentity", "UpdateWorkloadIdentity", "DeleteWorkloadIdentity", "GetOauth2CredentialProvider", "DeleteOauth2CredentialProvider",
-			"GetApiKeyCredentialProvider", "DeleteApiKeyCredentialProvider"} {
+			"GetApiKeyCredentialProvider", "DeleteApiKeyCredentialProvider", "GetPaymentCredentialProvider", "DeletePaymentCredentialProvider"} {
 			a, b := mine.Call("/identities/"+path, `{"name":"only-theirs"}`), mine.Call("/identities/"+path, `{"name":"only-nobody"}`)
 			if a.Status != 404 || strings.ReplaceAll(a.Body, "only-theirs", "only-nobody") != b.Body {
 				t.Errorf("%s: %d %s\n%d %s", path, a.Status, a.Body, b.Status, b.Body)
@@ -229,7 +255,7 @@ func TestOldWATAfterRecreation(t *testing.T) {
 		t.Fatal(a.Body)
 	}
 	for _, state := range []string{"deleted", "created anew"} {
-		for _, op := range []string{"GetResourceOauth2Token", "GetResourceApiKey"} {
+		for _, op := range []string{"GetResourceOauth2Token", "GetResourceApiKey", "GetResourcePaymentToken"} {
 			for _, row := range table() {
 				if row.Name == op {
 					if a := w.Call(row.Path, w.body(t, e, op)); a.Status != 401 || a.Type() != "UnauthorizedException" {
@@ -251,6 +277,7 @@ func TestRefusedHandlesAreRecorded(t *testing.T) {
 	for path, body := range map[string]string{
 		"/identities/oauth2/token":                 `{"workloadIdentityToken":"x","resourceCredentialProviderName":"vendor","scopes":[],"oauth2Flow":"M2M"}`,
 		"/identities/api-key":                      `{"workloadIdentityToken":"x","resourceCredentialProviderName":"vendor"}`,
+		"/identities/payment/token":                `{"workloadIdentityToken":"x","resourceCredentialProviderName":"wallet","paymentTokenRequest":{"stripePrivyTokenRequest":{"requestPath":"/v1","requestBody":"{}"}}}`,
 		"/identities/CompleteResourceTokenAuth":    `{"sessionUri":"urn:ietf:params:oauth:request_uri:x","userIdentifier":{"userId":"u"}}`,
 		"/identities/ListWorkloadIdentities":       `{"nextToken":"x"}`,
 		"/identities/GetWorkloadAccessTokenForJWT": `{"workloadName":"agent","userToken":"a.b.c"}`,
