@@ -159,7 +159,7 @@ func (f *fixed) verified(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	var in wire.GetResourceOauth2TokenInput
-	if err := wire.Decode(body, r.Header, &in); err != nil {
+	if err := wire.Decode(body, &wire.Outside{Header: r.Header}, &in); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return false
 	}

@@ -29,6 +29,9 @@ func (c *Control) CreateApiKeyCredentialProvider(ctx context.Context, caller iam
 	if key.IsZero() {
 		return nil, fault.Invalid("apiKey", "is required")
 	}
+	if err := checkTags(in.Tags); err != nil {
+		return nil, err
+	}
 	now := time.Now()
 	p := store.APIKeyProvider{Account: caller.Account, Name: in.Name, Incarnation: rand.Text(), CreatedAt: now, UpdatedAt: now}
 	err = c.Vault.InsertAPIKeyProvider(ctx, p, key, store.Tags{Resource: apiKeyProviderResource(in.Name), Values: in.Tags})

@@ -283,6 +283,18 @@ func (b *bed) operations(ctx context.Context) []operation {
 			_, err := b.GetTokenVault(ctx, c, &wire.GetTokenVaultInput{})
 			return err
 		}},
+		{"TagResource", []string{workloadARN}, func(c iam.Caller) error {
+			_, err := b.TagResource(ctx, c, &wire.TagResourceInput{ResourceArn: workloadARN, Tags: map[string]string{"team": "x"}})
+			return err
+		}},
+		{"ListTagsForResource", []string{workloadARN}, func(c iam.Caller) error {
+			_, err := b.ListTagsForResource(ctx, c, &wire.ListTagsForResourceInput{ResourceArn: workloadARN})
+			return err
+		}},
+		{"UntagResource", []string{workloadARN}, func(c iam.Caller) error {
+			_, err := b.UntagResource(ctx, c, &wire.UntagResourceInput{ResourceArn: workloadARN, TagKeys: []string{"team"}})
+			return err
+		}},
 		{"DeleteWorkloadIdentity", workload, func(c iam.Caller) error {
 			_, err := b.DeleteWorkloadIdentity(ctx, c, &wire.DeleteWorkloadIdentityInput{Name: "agent"})
 			return err
@@ -363,7 +375,7 @@ func TestNothingIsDoneUnrecorded(t *testing.T) {
 // What is not there gets the same answer everywhere, with its ARN.
 func TestNotFound(t *testing.T) {
 	b := open(t)
-	arns := map[string]string{"Workload": workloadARN, "Oauth2": oauth2ARN, "ApiKey": apiKeyARN, "Payment": paymentARN}
+	arns := map[string]string{"Workload": workloadARN, "Oauth2": oauth2ARN, "ApiKey": apiKeyARN, "Payment": paymentARN, "agResource": workloadARN}
 	for _, o := range b.operations(t.Context()) {
 		if strings.HasPrefix(o.name, "Create") || strings.HasPrefix(o.name, "List") || o.name == "GetTokenVault" {
 			continue

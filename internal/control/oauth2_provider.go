@@ -35,6 +35,9 @@ func (c *Control) CreateOauth2CredentialProvider(ctx context.Context, caller iam
 	if clientSecret.secret.IsZero() {
 		return nil, fault.Invalid(clientSecret.path, "is required")
 	}
+	if err := checkTags(in.Tags); err != nil {
+		return nil, err
+	}
 	if in.Confirm != nil {
 		config.Confirm = *in.Confirm
 	}

@@ -21,6 +21,9 @@ func (c *Control) CreateWorkloadIdentity(ctx context.Context, caller iam.Caller,
 	if err := checkReturnURLs(in.AllowedResourceOauth2ReturnUrls); err != nil {
 		return nil, err
 	}
+	if err := checkTags(in.Tags); err != nil {
+		return nil, err
+	}
 	now := time.Now()
 	w := store.Workload{
 		Account: caller.Account, Name: in.Name, Incarnation: rand.Text(), ReturnURLs: in.AllowedResourceOauth2ReturnUrls,

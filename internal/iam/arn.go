@@ -13,6 +13,11 @@ func (a ARNs) agentcore(account, path string) string {
 	return "arn:aws:bedrock-agentcore:" + a.Region + ":" + account + ":" + path
 }
 
+// Path is what an ARN says after account and region; it is false of an ARN of another account, region or partition.
+func (a ARNs) Path(account, arn string) (string, bool) {
+	return strings.CutPrefix(arn, a.agentcore(account, ""))
+}
+
 // Directory is the one workload identity directory of an account.
 func (a ARNs) Directory(account string) string {
 	return a.agentcore(account, "workload-identity-directory/default")

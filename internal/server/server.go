@@ -207,11 +207,11 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte("ok\n"))
 }
 
-// http bounds how long a peer may take, and how much it may send before anything is checked.
+// http bounds how long a peer may take, and how much it may send before anything is checked: 200 tags of 128 characters fit into a query.
 func (s *Server) http(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler: s.recovering(h), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 90 * time.Second, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
+		MaxHeaderBytes: 96 << 10, ErrorLog: slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
 	}
 }
 

@@ -71,38 +71,3 @@ func (s *Store) DeleteWorkload(account, name, resource string) error {
 		return t.deleted(account, resource)
 	})
 }
-
-// Tags are the tags of one resource (an ARN without region and account).
-type Tags struct {
-	Resource string
-	Values   map[string]string
-}
-
-func (t *tx) putTags(account string, tags Tags) error {
-	for name, value := range tags.Values {
-		if err := t.exec(`INSERT INTO tags (account, resource, name, value) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (account, resource, name) DO UPDATE SET value = excluded.value`, account, tags.Resource, name, value); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Tags lists the tags of a resource.
-func (s *Store) Tags(ctx context.Context, account, resource string) (map[string]string, error) {
-	rows, err := readAll(ctx, s, func(r scanner) (kv [2]string, err error) { return kv, r.Scan(&kv[0], &kv[1]) },
-		`SELECT name, value FROM tags WHERE account = $1 AND resource = $2`, account, resource)
-	tags := make(map[string]string, len(rows))
-	for _, kv := range rows {
-		tags[kv[0]] = kv[1]
-	}
-	return tags, err
-}
-
-// deleted ends every deletion of a resource: its tags go, and replicas are told.
-func (t *tx) deleted(account, resource string) error {
-	if err := t.exec(`DELETE FROM tags WHERE account = $1 AND resource = $2`, account, resource); err != nil {
-		return err
-	}
-	return t.bumpEpoch(account)
-}

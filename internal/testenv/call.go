@@ -41,6 +41,9 @@ func (p Principal) Call(path, body string, edit ...func(*http.Request)) Answer {
 	return p.env.Do(p.Sign(path, body, "bedrock-agentcore", time.Now(), edit...))
 }
 
+// By changes the method of a Call.
+func By(method string) func(*http.Request) { return func(r *http.Request) { r.Method = method } }
+
 // Sign makes the request of Call, signed for a service at a time.
 func (p Principal) Sign(path, body, service string, at time.Time, edit ...func(*http.Request)) *http.Request {
 	t := p.env.T

@@ -20,7 +20,7 @@ func (d *decoder) object(p *plan, v reflect.Value) {
 	for d.open(); d.more(); {
 		name, _ := unescape(d.quoted())
 		m := p.byName[string(name)]
-		if m == nil {
+		if m == nil || !m.inBody() {
 			d.skip()
 			continue
 		}

@@ -293,7 +293,7 @@ func TestBindHeaders(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var in UpdateOauth2CredentialProviderInput
-			err := Decode([]byte("{"+c.body+"}"), c.header, &in)
+			err := Decode([]byte("{"+c.body+"}"), &Outside{Header: c.header}, &in)
 			if c.wrong != "" {
 				f := wantFault(t, err, fault.FieldValidationFailed)
 				if diff := cmp.Diff([]fault.Field{{Name: c.wrong, Message: c.wrongText}}, f.Fields); diff != "" {

@@ -268,7 +268,7 @@ func serve(t *testing.T, in any, status int, out any) string {
 		if err != nil {
 			t.Error(err)
 		}
-		if err := Decode(body, r.Header, in); err != nil {
+		if err := Decode(body, &Outside{Header: r.Header}, in); err != nil {
 			t.Error(err)
 		}
 		answer, err := Encode(out)

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
+	"net/url"
 	"reflect"
 	"slices"
 	"strconv"
@@ -45,6 +47,7 @@ var examples = map[string]struct{ match, mismatch string }{
 	"requestHost":                     {"api.cdp.coinbase.com", "api.privy.io:443"},
 	"requestPath":                     {"/platform/v2/evm/accounts?page=1&x=%20~", "/a#b"},
 	"requestBody":                     {"{\"hunter2\":\t\"canary\"}", "{\"a\":\"" + canary + "é\"}"},
+	"taggableArn":                     {"arn:aws:bedrock-agentcore:us-east-1:123456789012:token-vault/default/oauth2credentialprovider/my_idp", "arn:aws:s3:::a-bucket-with/a"},
 	"resourceConfigurationIdentifier": {"rcfg-0123456789abcdefg", "rcfg-0123456789abcdef+"},
 	"vpcId":                           {"vpc-0123abcd", "vpc-0123"},
 	"subnetId":                        {"subnet-0123ABCD9", "subnet-0123"},
@@ -143,7 +146,10 @@ func typeBreaches(want string) []breach {
 }
 
 func (m *member) breaches() []breach {
-	all := typeBreaches(jsonTypes[m.kind])
+	var all []breach
+	if m.inBody() {
+		all = typeBreaches(jsonTypes[m.kind])
+	}
 	if m.required {
 		all = append(all, breach{"required", nil, "is required"})
 	}
@@ -224,7 +230,11 @@ func sites(p *plan, path string, fill func(any) any) (all []site) {
 		switch m.kind {
 		case kindTexts:
 			second := func(value any) any { return set([]any{m.text.valid(), value}) }
-			all = append(all, site{at + "[1]", second, m.text.valid(), slices.Concat(typeBreaches("a string"), []breach{null}, m.text.breaches()), m.text.sensitive})
+			breaches := m.text.breaches()
+			if m.inBody() {
+				breaches = slices.Concat(breaches, typeBreaches("a string"), []breach{null})
+			}
+			all = append(all, site{at + "[1]", second, m.text.valid(), breaches, m.text.sensitive})
 		case kindMap:
 			key := m.key.valid()
 			value := func(value any) any { return set(map[string]any{key: value}) }
@@ -252,18 +262,18 @@ func inputSites(in any) []site {
 func TestEveryBreachIsNamed(t *testing.T) {
 	for _, op := range allOperations() {
 		t.Run(op.name, func(t *testing.T) {
-			if err := Decode(marshal(t, smallest(planOf(reflect.TypeOf(op.in)))), nil, newOf(op.in)); err != nil {
+			if err := decodeInstance(t, smallest(planOf(reflect.TypeOf(op.in))), nil, newOf(op.in)); err != nil {
 				t.Fatalf("the smallest valid input is refused: %v", err)
 			}
 			for _, s := range inputSites(op.in) {
-				if body := marshal(t, s.fill(s.valid)); Decode(body, nil, newOf(op.in)) != nil {
-					t.Errorf("%s: a valid value is refused: %v", s.path, Decode(body, nil, newOf(op.in)))
+				if err := decodeInstance(t, s.fill(s.valid), nil, newOf(op.in)); err != nil {
+					t.Errorf("%s: a valid value is refused: %v", s.path, err)
 				}
 				for _, b := range s.breaches {
-					body := marshal(t, s.fill(b.value))
-					f := wantFault(t, Decode(body, nil, newOf(op.in)), fault.FieldValidationFailed)
+					instance := s.fill(b.value)
+					f := wantFault(t, decodeInstance(t, instance, nil, newOf(op.in)), fault.FieldValidationFailed)
 					if len(f.Fields) != 1 || f.Fields[0].Name != s.path || !strings.Contains(f.Fields[0].Message, b.message) {
-						t.Errorf("%s, %s: want only %q with %q, got %q\nbody: %.500s", op.name, b.constraint, s.path, b.message, f.Fields, body)
+						t.Errorf("%s, %s: want only %q with %q, got %q\nrequest: %.500s", op.name, b.constraint, s.path, b.message, f.Fields, marshal(t, instance))
 					}
 				}
 			}
@@ -285,7 +295,7 @@ func TestSensitiveValuesAreInNoMessage(t *testing.T) {
 				for _, name := range []string{"name", "workloadName", "scopes", "sessionUri"} {
 					instance[name] = 5 // something else is wrong, too
 				}
-				err := Decode(marshal(t, instance), http.Header{"X-Credence-Confirm": {"?"}}, newOf(op.in))
+				err := decodeInstance(t, instance, http.Header{"X-Credence-Confirm": {"?"}}, newOf(op.in))
 				f := wantFault(t, err, fault.FieldValidationFailed)
 				if said := fmt.Sprint(f.Msg, f.Fields, f.Err, err); strings.Contains(said, "hunter2") || strings.Contains(said, "canary") {
 					t.Errorf("%s: %s: the value is in the message: %s", op.name, s.path, said)
@@ -304,6 +314,29 @@ func TestSensitiveValuesAreInNoMessage(t *testing.T) {
 	if diff := cmp.Diff(want, sensitive); diff != "" {
 		t.Errorf("sensitive members (-want +got):\n%s", diff)
 	}
+}
+
+// decodeInstance sends the members of instance where they come: in the body, the path or the query.
+func decodeInstance(t *testing.T, instance any, h http.Header, in any) error {
+	t.Helper()
+	o := &Outside{h, map[string]string{}, url.Values{}}
+	body := maps.Clone(instance.(map[string]any))
+	for _, m := range planOf(reflect.TypeOf(in).Elem()).members {
+		if m.inBody() {
+			continue
+		}
+		if label, ok := body[m.name].(string); ok && m.label != "" {
+			o.Labels[m.label] = label
+		}
+		if values, ok := body[m.name].([]any); ok && m.query != "" {
+			o.Query[m.query] = []string{}
+			for _, v := range values {
+				o.Query.Add(m.query, v.(string))
+			}
+		}
+		body[m.name] = 5 // is ignored
+	}
+	return Decode(marshal(t, body), o, in)
 }
 
 func wantFault(t *testing.T, err error, reason fault.Reason) *fault.Fault {

@@ -36,7 +36,7 @@ type apiShape struct {
 // javaEscape is how the model writes a character; Go has \x for it.
 var javaEscape = regexp.MustCompile(`\\u00([0-9A-F]{2})`)
 
-type apiRef struct{ Shape string }
+type apiRef struct{ Shape, Location, LocationName string }
 
 // differences are the constraints in which we depart from the model on purpose.
 var differences = map[string]struct{ model, ours string }{
@@ -57,6 +57,11 @@ var differences = map[string]struct{ model, ours string }{
 	"ResourceOauth2ReturnUrlType": {
 		`len=1..2048 pattern=\w+:(\/?\/?)[^\s]+`,
 		`len=1..2048 pattern=[\w.+-]+:(\/?\/?)[^\s]+`,
+	},
+	// The model's segments have no digits, but the ARNs of OAuth2 providers have.
+	"TaggableResourcesArn": {
+		`len=20..1011 pattern=arn:(?:[^:]+)?:bedrock-agentcore:[a-z0-9-]+:[0-9]{12}:([a-z-]+/[^/]+)(?:/[a-z-]+/[^/]+)*`,
+		`len=20..1011 pattern=arn:[^:]*:bedrock-agentcore:[a-z0-9-]+:[0-9]{12}:([a-z0-9-]+/[^/]+)(/[a-z0-9-]+/[^/]+)*`,
 	},
 	// The model sets no limit to these lists and maps.
 	"ResourceOauth2ReturnUrlListType": {"", "items=..100"},
@@ -122,6 +127,17 @@ func (c *modelComparison) structure(path string, ours reflect.Type, theirs apiSh
 		path, shape := path+"."+name, theirs.Members[name].Shape
 		if want := slices.Contains(theirs.Required, name); m.required != want {
 			c.Errorf("%s: is required: %t, in the model %t", path, m.required, want)
+		}
+		uri, query := "", ""
+		switch theirs.Members[name].Location {
+		case "":
+		case "uri":
+			uri = theirs.Members[name].LocationName
+		case "querystring":
+			query = theirs.Members[name].LocationName
+		}
+		if m.label != uri || m.query != query {
+			c.Errorf("%s: it comes in the label %q and the query %q, in the model in %+v", path, m.label, m.query, theirs.Members[name])
 		}
 		s := c.shapes[shape]
 		switch m.kind {

@@ -10,6 +10,8 @@ import (
 
 // patterns are the regular expressions of the API model by the names that tags use. A value must match from its first character to its last.
 var patterns = map[string]*pattern{
+	// The model's segments have no digits, which would make oauth2credentialprovider/NAME untaggable.
+	"taggableArn": {source: `arn:[^:]*:bedrock-agentcore:[a-z0-9-]+:[0-9]{12}:([a-z0-9-]+/[^/]+)(/[a-z0-9-]+/[^/]+)*`},
 	// The model has \w for the scheme of a return URL, which refuses that of a native app, com.example.app:/done (RFC 8252 section 7.1).
 	"returnUrl":                       {source: `[\w.+-]+:(\/?\/?)[^\s]+`},
 	"workloadName":                    {source: `[A-Za-z0-9_.-]+`},

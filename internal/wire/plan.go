@@ -21,6 +21,8 @@ type plan struct {
 type member struct {
 	name     string
 	header   string // the request header that may carry it, or ""
+	label    string // the label of the path that it is, or ""
+	query    string // the query parameters that it is, or ""
 	index    int    // of the field
 	kind     kind
 	pointer  bool // the field is a pointer: nil is absent
@@ -95,7 +97,10 @@ func newPlan(t reflect.Type) *plan {
 }
 
 func newMember(f reflect.StructField) (member, error) {
-	m := member{index: f.Index[0], header: f.Tag.Get("header"), size: unbounded, text: text{length: unbounded}, key: text{length: unbounded}}
+	m := member{
+		index: f.Index[0], header: f.Tag.Get("header"), label: f.Tag.Get("path"), query: f.Tag.Get("query"),
+		size: unbounded, text: text{length: unbounded}, key: text{length: unbounded},
+	}
 	m.name, _, _ = strings.Cut(f.Tag.Get("json"), ",")
 	if m.name == "" {
 		return m, fmt.Errorf("no json name")
@@ -116,8 +121,17 @@ func newMember(f reflect.StructField) (member, error) {
 	if m.header != "" && !(m.pointer && (m.kind == kindBoolean || constrained)) {
 		return m, fmt.Errorf("only optional booleans, enums and texts with a pattern come in headers")
 	}
+	if m.label != "" && (t != reflect.TypeFor[string]() || m.pointer || !m.required || m.header+m.query != "") {
+		return m, fmt.Errorf("only required texts come in paths, and nowhere else")
+	}
+	if m.query != "" && (m.kind != kindTexts || m.header != "") {
+		return m, fmt.Errorf("only lists of texts come in queries, and nowhere else")
+	}
 	return m, nil
 }
+
+// inBody is false of what comes in the path or query alone.
+func (m *member) inBody() bool { return m.label == "" && m.query == "" }
 
 func (m *member) setType(t reflect.Type) error {
 	switch {
@@ -208,6 +222,8 @@ func (b bounds) hold(n int) bool { return b.min <= n && n <= b.max }
 
 func (b bounds) String() string {
 	switch {
+	case b.min == b.max:
+		return fmt.Sprintf("exactly %d", b.min)
 	case b.max == math.MaxInt:
 		return fmt.Sprintf("at least %d", b.min)
 	case b.min <= 0:

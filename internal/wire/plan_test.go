@@ -59,6 +59,21 @@ func TestWrongTagsPanic(t *testing.T) {
 		"required of an element": struct {
 			A []string `json:"a" wire:"each.required"`
 		}{},
+		"an optional label": struct {
+			A string `json:"a" path:"a"`
+		}{},
+		"a number as a label": struct {
+			A *int32 `json:"a" path:"a" wire:"required"`
+		}{},
+		"a label in the query": struct {
+			A string `json:"a" path:"a" query:"a" wire:"required"`
+		}{},
+		"one text in the query": struct {
+			A string `json:"a" query:"a"`
+		}{},
+		"a list in a header": struct {
+			A []string `json:"a" query:"a" header:"A"`
+		}{},
 		"a type that the protocol lacks": struct {
 			A float64 `json:"a"`
 		}{},

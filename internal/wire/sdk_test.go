@@ -44,6 +44,9 @@ var sdkSchemas = map[string]struct{ in, out *smithy.Schema }{
 	"UpdatePaymentCredentialProvider": {schemas.UpdatePaymentCredentialProviderRequest, schemas.UpdatePaymentCredentialProviderResponse},
 	"DeletePaymentCredentialProvider": {schemas.DeletePaymentCredentialProviderRequest, schemas.DeletePaymentCredentialProviderResponse},
 	"GetTokenVault":                   {schemas.GetTokenVaultRequest, schemas.GetTokenVaultResponse},
+	"TagResource":                     {schemas.TagResourceRequest, schemas.TagResourceResponse},
+	"UntagResource":                   {schemas.UntagResourceRequest, schemas.UntagResourceResponse},
+	"ListTagsForResource":             {schemas.ListTagsForResourceRequest, schemas.ListTagsForResourceResponse},
 	"GetWorkloadAccessToken":          {dataschemas.GetWorkloadAccessTokenRequest, dataschemas.GetWorkloadAccessTokenResponse},
 	"GetWorkloadAccessTokenForJWT":    {dataschemas.GetWorkloadAccessTokenForJWTRequest, dataschemas.GetWorkloadAccessTokenForJWTResponse},
 	"GetWorkloadAccessTokenForUserId": {dataschemas.GetWorkloadAccessTokenForUserIdRequest, dataschemas.GetWorkloadAccessTokenForUserIdResponse},
@@ -136,6 +139,16 @@ func compareWithSDK(t *testing.T, path string, ours reflect.Type, sdk *smithy.Sc
 		}
 		if _, sensitive := smithy.SchemaTrait[*traits.Sensitive](content); m.text.sensitive != sensitive {
 			t.Errorf("%s: is sensitive: %t, in the SDK %t", path, m.text.sensitive, sensitive)
+		}
+		if _, label := smithy.SchemaTrait[*traits.HTTPLabel](theirs); label != (m.label == name) {
+			t.Errorf("%s: comes in the label %q, in the SDK in one: %t", path, m.label, label)
+		}
+		query := ""
+		if q, ok := smithy.SchemaTrait[*traits.HTTPQuery](theirs); ok {
+			query = q.Name
+		}
+		if m.query != query {
+			t.Errorf("%s: comes in the query %q, in the SDK in %q", path, m.query, query)
 		}
 		if m.plan != nil {
 			compareWithSDK(t, path, elementType(ours, m), content)

@@ -20,7 +20,10 @@
 //	key.… value.…     the same, for the keys and values of a map
 //
 // A blank field with the tag wire:"union" marks a structure that must have exactly one of its members. The values of an enum are those
-// of its Values method. The header tag names a request header that may carry the member in place of the body.
+// of its Values method.
+//
+// The header tag names a request header that may carry the member in place of the body. A member with a path tag is the label of that
+// name in the path, one with a query tag is all query parameters of that name; what the body says under their names is ignored.
 package wire
 
 import (
@@ -33,10 +36,10 @@ import (
 	"credence/internal/fault"
 )
 
-// Decode reads the JSON body of a request into in, a pointer to a zero input structure, binds the header members, and validates.
+// Decode reads the JSON body of a request into in, a pointer to a zero input structure, binds the members outside the body, and validates.
 // An empty body is an empty object. The error is a *fault.Fault of kind Validation: its reason is CannotParse for a body that is no
 // JSON object in UTF-8, else FieldValidationFailed with all wrong members (at most 50) in Fields.
-func Decode(body []byte, h http.Header, in any) error {
+func Decode(body []byte, o *Outside, in any) error {
 	v, p := structureOf(in)
 	var r report
 	if len(body) > 0 {
@@ -46,7 +49,7 @@ func Decode(body []byte, h http.Header, in any) error {
 		d := decoder{reader: reader{data: body}, report: &r}
 		d.object(p, v)
 	}
-	r.bindHeaders(p, v, h)
+	r.bindOutside(p, v, o)
 	r.structure(p, v)
 	return r.fault()
 }

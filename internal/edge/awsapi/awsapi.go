@@ -11,6 +11,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -50,6 +52,7 @@ type route struct{ method, path string }
 // row is an operation with its metrics found.
 type row struct {
 	Operation
+	label   string // the name of its path's last segment, "" when that is fixed
 	ok      prometheus.Counter
 	latency prometheus.Observer
 }
@@ -58,7 +61,8 @@ type row struct {
 func New(cfg Config) *Door {
 	d := &Door{Config: cfg, rows: map[route]*row{}}
 	for _, op := range cfg.Operations {
-		d.rows[route{op.Method, op.Path}] = &row{op, cfg.Metrics.Requests.WithLabelValues(op.Name, "ok"), cfg.Metrics.Latency.WithLabelValues(op.Name)}
+		path, label, _ := strings.Cut(strings.TrimSuffix(op.Path, "}"), "{")
+		d.rows[route{op.Method, path}] = &row{op, label, cfg.Metrics.Requests.WithLabelValues(op.Name, "ok"), cfg.Metrics.Latency.WithLabelValues(op.Name)}
 	}
 	return d
 }
@@ -78,8 +82,8 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	requestID := uuid.NewString()
 	w.Header().Set("X-Amzn-Requestid", requestID)
 
-	op := d.rows[route{r.Method, r.URL.EscapedPath()}]
-	out, err := d.answer(w, r, op, requestID)
+	op, labels := d.match(r)
+	out, err := d.answer(w, r, op, labels, requestID)
 	if err != nil {
 		d.refuse(w, op, requestID, start, err)
 		return
@@ -96,7 +100,22 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (d *Door) answer(w http.ResponseWriter, r *http.Request, op *row, requestID string) ([]byte, error) {
+// match finds the operation of a request, by its path as it came: an encoded slash is part of a label.
+func (d *Door) match(r *http.Request) (*row, map[string]string) {
+	path := r.URL.EscapedPath()
+	if op := d.rows[route{r.Method, path}]; op != nil && op.label == "" {
+		return op, nil
+	}
+	start := strings.LastIndexByte(path, '/') + 1
+	op := d.rows[route{r.Method, path[:start]}]
+	label, err := url.PathUnescape(path[start:])
+	if op == nil || op.label == "" || label == "" || err != nil {
+		return nil, nil
+	}
+	return op, map[string]string{op.label: label}
+}
+
+func (d *Door) answer(w http.ResponseWriter, r *http.Request, op *row, labels map[string]string, requestID string) ([]byte, error) {
 	if op == nil {
 		return nil, fault.New(fault.UnknownOperation, "There is no operation at %s %s", r.Method, r.URL.Path)
 	}
@@ -109,7 +128,11 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, op *row, requestID
 		return nil, err
 	}
 	caller.RequestID, caller.SourceIP = requestID, sourceIP(r, d.TrustedProxies)
-	out, err := op.call(r.Context(), caller, body, r.Header)
+	outside := &wire.Outside{Header: r.Header, Labels: labels}
+	if r.URL.RawQuery != "" {
+		outside.Query = r.URL.Query()
+	}
+	out, err := op.call(r.Context(), caller, body, outside)
 	if err != nil {
 		return nil, err
 	}

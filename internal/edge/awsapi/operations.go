@@ -16,14 +16,14 @@ import (
 type Operation struct {
 	Name   string
 	Method string
-	Path   string
+	Path   string // its last segment may be a label, {name}: then any one segment matches
 	Status int    // of success
 	Action string // that its policies name
 	// Exceptions are the kinds that it may answer, as the API models them; others are turned into one of these (errors.go).
 	Exceptions []fault.Kind
 
 	NewInput func() any // for tests that go through every row
-	call     func(ctx context.Context, c iam.Caller, body []byte, h http.Header) (any, error)
+	call     func(ctx context.Context, c iam.Caller, body []byte, o *wire.Outside) (any, error)
 }
 
 // Exceptions of whole groups of operations (specification section 2.0). Those of a signature can come of any.
@@ -33,6 +33,8 @@ var (
 	update = create
 	read   = append(common, fault.Decryption)
 	remove = append(common, fault.Conflict)
+	untag  = []fault.Kind{fault.Validation, fault.AccessDenied, fault.NotFound, fault.Throttled, fault.Internal}
+	tag    = append(untag, fault.Quota)
 )
 
 // Operations are those of both planes of the AWS API.
@@ -71,6 +73,10 @@ func Operations(c *control.Control, b *broker.Broker) []Operation {
 		aws("DeletePaymentCredentialProvider", "/identities/DeletePaymentCredentialProvider", 204, common, c.DeletePaymentCredentialProvider),
 
 		aws("GetTokenVault", "/identities/get-token-vault", 200, common, c.GetTokenVault),
+
+		aws("TagResource", "/tags/{resourceArn}", 204, tag, c.TagResource),
+		by(http.MethodDelete, aws("UntagResource", "/tags/{resourceArn}", 204, untag, c.UntagResource)),
+		by(http.MethodGet, aws("ListTagsForResource", "/tags/{resourceArn}", 200, untag, c.ListTagsForResource)),
 	}
 }
 
@@ -92,14 +98,20 @@ func extension[In, Out any](name string, status int, exceptions []fault.Kind, me
 	return operation("credence:", name, "/credence/"+name, status, exceptions, method)
 }
 
+// by is an operation by another method than POST.
+func by(method string, op Operation) Operation {
+	op.Method = method
+	return op
+}
+
 // operation is the generic adapter between bytes and a plane's method.
 func operation[In, Out any](service, name, path string, status int, exceptions []fault.Kind, method func(context.Context, iam.Caller, *In) (*Out, error)) Operation {
 	return Operation{
 		Name: name, Method: http.MethodPost, Path: path, Status: status, Action: service + name, Exceptions: exceptions,
 		NewInput: func() any { return new(In) },
-		call: func(ctx context.Context, c iam.Caller, body []byte, h http.Header) (any, error) {
+		call: func(ctx context.Context, c iam.Caller, body []byte, o *wire.Outside) (any, error) {
 			in := new(In)
-			if err := wire.Decode(body, h, in); err != nil {
+			if err := wire.Decode(body, o, in); err != nil {
 				return nil, err
 			}
 			return method(ctx, c, in)

@@ -77,7 +77,22 @@ func newWorld(t *testing.T, e *testenv.Env, p testenv.Principal) world {
 	return w
 }
 
-// body is a valid request of an operation.
+// request sends a valid request of an operation, signed by p.
+func (w world) request(t *testing.T, e *testenv.Env, p testenv.Principal, op awsapi.Operation) testenv.Answer {
+	t.Helper()
+	path := strings.ReplaceAll(op.Path, "{resourceArn}", url.QueryEscape(w.arn("workload-identity-directory/default/workload-identity/agent")))
+	if op.Name == "UntagResource" {
+		path += "?tagKeys=team&tagKeys=none"
+	}
+	return p.Call(path, w.body(t, e, op.Name), testenv.By(op.Method))
+}
+
+// arn is that of a resource of the world's account.
+func (w world) arn(path string) string {
+	return "arn:aws:bedrock-agentcore:us-east-1:" + w.Account + ":" + path
+}
+
+// body is a valid body of an operation.
 func (w world) body(t *testing.T, e *testenv.Env, operation string) string {
 	t.Helper()
 	custom := fmt.Sprintf(`"credentialProviderVendor":"CustomOauth2","oauth2ProviderConfigInput":{"customOauth2ProviderConfig":{"clientId":%q,"clientSecret":%q,"oauthDiscovery":{"discoveryUrl":"%s/.well-known/openid-configuration"}}}`,
@@ -114,6 +129,9 @@ func (w world) body(t *testing.T, e *testenv.Env, operation string) string {
 		"DeleteApiKeyCredentialProvider":  `{"name":"keys"}`,
 		"GetTokenVault":                   `{}`,
 		"GetCallbackUrl":                  `{"name":"vendor"}`,
+		"TagResource":                     `{"tags":{"team":"x"}}`,
+		"UntagResource":                   ``,
+		"ListTagsForResource":             ``,
 		"PutTrustedIssuer":                `{"issuer":"https://idp.example","audiences":["a"]}`,
 		"ListTrustedIssuers":              `{}`,
 		"DeleteTrustedIssuer":             `{"issuer":"https://idp.example"}`,
@@ -134,7 +152,7 @@ func TestDenyAllSweep(t *testing.T) {
 	for _, op := range table() {
 		t.Run(op.Name, func(t *testing.T) {
 			before := len(e.Audit(testenv.Account))
-			a := nobody.Call(op.Path, w.body(t, e, op.Name))
+			a := w.request(t, e, nobody, op)
 			if a.Status != 403 || a.Type() != "AccessDeniedException" {
 				t.Errorf("answered %d %s: %s", a.Status, a.Type(), a.Body)
 			}
@@ -160,7 +178,7 @@ func TestDenyAllSweep(t *testing.T) {
 	}
 	for _, op := range ordered {
 		before := len(e.Audit(testenv.Account))
-		a := w.Call(op.Path, w.body(t, e, op.Name))
+		a := w.request(t, e, w.Principal, op)
 		if a.Status != op.Status || a.Header.Get("X-Amzn-Requestid") == "" || (op.Status == 204) != (a.Body == "") {
 			t.Errorf("%s answered %d, want %d: %s", op.Name, a.Status, op.Status, a.Body)
 		}
