@@ -1,4 +1,4 @@
-// Package control is the plane of resources: workload identities, credential providers and the token vault.
+// Package control is the plane of resources: workload identities, credential providers, consent portals, the token vault, and the tags of all of them.
 //
 // It protects what later requests rest on: a return URL that could leak a session is refused when it is registered, an endpoint that no token may go to
 // when it is given, and a change of vendor without its secret.
@@ -7,6 +7,7 @@ package control
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"credence/internal/access"
@@ -71,6 +72,16 @@ func (c *Control) nextToken(ctx context.Context, account, operation, last string
 	}
 	token, err := c.Vault.SealHandle(ctx, account, cursor(operation), []byte(last))
 	return &token, err
+}
+
+// named is the name in an ARN that begins with prefix; "", which nothing is named, for an ARN of anything else or of another account or region.
+func (c *Control) named(account, arn, prefix string) string {
+	path, ok := c.ARNs.Path(account, arn)
+	name, found := strings.CutPrefix(path, prefix)
+	if !ok || !found {
+		return ""
+	}
+	return name
 }
 
 // notFound is the API's answer for a resource that does not exist; other errors pass.

@@ -14,6 +14,7 @@ import (
 	"credence/internal/audit"
 	"credence/internal/fault"
 	"credence/internal/iam"
+	"credence/internal/store"
 	"credence/internal/telemetry"
 	"credence/internal/vault"
 	"credence/internal/wire"
@@ -81,6 +82,21 @@ func (b *bed) listers(t *testing.T) map[string]lister {
 					t.Errorf("%+v", p)
 				}
 				names = append(names, p.Name)
+			}
+			return names, out.NextToken, nil
+		}},
+		"ListConsentPortals": {100, func(name string) error {
+			return b.Store.InsertConsentPortal(store.ConsentPortal{Account: alpha, ID: name + "-0123456789", Name: name}, store.Tags{})
+		}, func(c iam.Caller, next *string, max *int32) (names []string, _ *string, err error) {
+			out, err := b.ListConsentPortals(ctx, c, &wire.ListConsentPortalsInput{NextToken: next, MaxResults: max})
+			if err != nil {
+				return nil, nil, err
+			}
+			for _, p := range out.ConsentPortals {
+				if *p.ConsentPortalArn != b.ARNs.ConsentPortal(alpha, *p.Name+"-0123456789") {
+					t.Errorf("%s has the ARN %s", *p.Name, *p.ConsentPortalArn)
+				}
+				names = append(names, *p.Name)
 			}
 			return names, out.NextToken, nil
 		}},

@@ -25,6 +25,9 @@ func (c *Control) CreatePaymentCredentialProvider(ctx context.Context, caller ia
 	if err != nil {
 		return nil, err
 	}
+	if err := checkTags(in.Tags); err != nil {
+		return nil, err
+	}
 	for _, s := range secrets {
 		if s.value.IsZero() && !s.optional {
 			return nil, fault.Invalid(s.path, "is required")

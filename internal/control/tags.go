@@ -19,11 +19,13 @@ const maxTags = 50
 
 // taggable are the kinds of resources that may have tags, by what stands before the name in their ARN.
 var taggable = map[string]store.Kind{
-	"workload-identity-directory/":                           store.KindDirectory,
-	"workload-identity-directory/default/workload-identity/": store.KindWorkload,
-	"token-vault/": store.KindTokenVault,
-	"token-vault/default/oauth2credentialprovider/": store.KindOAuth2Provider,
-	"token-vault/default/apikeycredentialprovider/": store.KindAPIKeyProvider,
+	"workload-identity-directory/": store.KindDirectory,
+	workloadResource(""):           store.KindWorkload,
+	"token-vault/":                 store.KindTokenVault,
+	oauth2ProviderResource(""):     store.KindOAuth2Provider,
+	apiKeyProviderResource(""):     store.KindAPIKeyProvider,
+	paymentProviderResource(""):    store.KindPaymentProvider,
+	consentPortalResource(""):      store.KindConsentPortal,
 }
 
 // taggedResource is a resource as the store knows it.

@@ -56,6 +56,12 @@ func TestReservedTags(t *testing.T) {
 				_, err := b.CreateApiKeyCredentialProvider(ctx, c, &wire.CreateApiKeyCredentialProviderInput{Name: "github", ApiKey: plantedSecret(), Tags: tags})
 				return err
 			},
+			"CreatePaymentCredentialProvider": func() error {
+				_, err := b.CreatePaymentCredentialProvider(ctx, c, &wire.CreatePaymentCredentialProviderInput{
+					Name: "wallet", CredentialProviderVendor: wire.VendorCoinbaseCDP, ProviderConfigurationInput: coinbase("key", edKey, ""), Tags: tags,
+				})
+				return err
+			},
 		} {
 			t.Run(operation+" "+name, func(t *testing.T) { wantInvalid(t, call(), fmt.Sprintf("tags[%q]", name), "reserved") })
 		}

@@ -51,6 +51,11 @@ func (a ARNs) PaymentSecret(account, vendor, provider, which, incarnation string
 	return a.Secret(account, "payment/"+strings.ToLower(vendor), provider+"/"+which, incarnation)
 }
 
+// ConsentPortal is a consent portal.
+func (a ARNs) ConsentPortal(account, id string) string {
+	return a.agentcore(account, "consent-portal/"+id)
+}
+
 // Secret is the name that clients see for a provider's managed secret (kind is oauth2 or apikey). The API demands one; there is
 // no Secrets Manager behind it. Its six-character suffix follows from the provider's incarnation, as a real one changes on recreation.
 func (a ARNs) Secret(account, kind, provider, incarnation string) string {

@@ -38,11 +38,13 @@ type Kind struct{ table, key string }
 
 // The kinds. An account has one workload identity directory, which has no row of its own.
 var (
-	KindDirectory      = Kind{"accounts", `'default'`}
-	KindWorkload       = Kind{"workload_identities", "name"}
-	KindTokenVault     = Kind{"token_vaults", "id"}
-	KindOAuth2Provider = Kind{"oauth2_providers", "name"}
-	KindAPIKeyProvider = Kind{"apikey_providers", "name"}
+	KindDirectory       = Kind{"accounts", `'default'`}
+	KindWorkload        = Kind{"workload_identities", "name"}
+	KindTokenVault      = Kind{"token_vaults", "id"}
+	KindOAuth2Provider  = Kind{"oauth2_providers", "name"}
+	KindAPIKeyProvider  = Kind{"apikey_providers", "name"}
+	KindPaymentProvider = Kind{"payment_providers", "name"}
+	KindConsentPortal   = Kind{"consent_portals", "id"}
 )
 
 // Exists answers fault.NotFound when there is no resource of that kind and name.

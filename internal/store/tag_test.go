@@ -11,10 +11,11 @@ func TestTags(t *testing.T) {
 	s, ctx := open(t), t.Context()
 	w, p := withParents(t, s)
 	must(t, s.InsertAPIKeyProvider(APIKeyProvider{Account: alpha, Name: "keys", APIKey: []byte{1}, CreatedAt: noon, UpdatedAt: noon}, "default", Tags{}))
+	must(t, s.InsertPaymentProvider(PaymentProvider{Account: alpha, Name: "wallet", Config: "{}", Secret: []byte{1}, CreatedAt: noon, UpdatedAt: noon}, "default", Tags{}))
 	for _, r := range []struct {
 		kind Kind
 		name string
-	}{{KindDirectory, "default"}, {KindWorkload, w.Name}, {KindTokenVault, "default"}, {KindOAuth2Provider, p.Name}, {KindAPIKeyProvider, "keys"}} {
+	}{{KindDirectory, "default"}, {KindWorkload, w.Name}, {KindTokenVault, "default"}, {KindOAuth2Provider, p.Name}, {KindAPIKeyProvider, "keys"}, {KindPaymentProvider, "wallet"}} {
 		path := "r/" + r.kind.table
 		must(t, s.Exists(ctx, alpha, r.kind, r.name))
 		must(t, s.PutTags(alpha, r.kind, r.name, Tags{path, map[string]string{"a": "1", "b": "2"}}, 3))

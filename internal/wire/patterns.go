@@ -12,6 +12,11 @@ import (
 var patterns = map[string]*pattern{
 	// The model's segments have no digits, which would make oauth2credentialprovider/NAME untaggable.
 	"taggableArn": {source: `arn:[^:]*:bedrock-agentcore:[a-z0-9-]+:[0-9]{12}:([a-z0-9-]+/[^/]+)(/[a-z0-9-]+/[^/]+)*`},
+	// The model says nothing about the members of consent portals.
+	"consentPortalName":       {source: `[a-zA-Z0-9_-]+`},
+	"consentPortalIdentifier": {source: `(arn:[^:\s]*:bedrock-agentcore:[a-z0-9-]+:[0-9]{12}:consent-portal/)?[a-zA-Z0-9_-]+`},
+	"consentPortalSource":     {source: `arn:[^:\s]*:bedrock-agentcore:[a-z0-9-]+:[0-9]{12}:(gateway/[a-zA-Z0-9-]+|workload-identity-directory/default/workload-identity/[A-Za-z0-9_.-]+)|[a-zA-Z0-9-]+`},
+	"roleArn":                 {source: `arn:aws[a-z-]*:iam::[0-9]{12}:role/[^\s]+`},
 	// The model has \w for the scheme of a return URL, which refuses that of a native app, com.example.app:/done (RFC 8252 section 7.1).
 	"returnUrl":                       {source: `[\w.+-]+:(\/?\/?)[^\s]+`},
 	"workloadName":                    {source: `[A-Za-z0-9_.-]+`},

@@ -33,6 +33,7 @@ var (
 	update = create
 	read   = append(common, fault.Decryption)
 	remove = append(common, fault.Conflict)
+	change = append(common, fault.Quota, fault.Conflict)
 	untag  = []fault.Kind{fault.Validation, fault.AccessDenied, fault.NotFound, fault.Throttled, fault.Internal}
 	tag    = append(untag, fault.Quota)
 )
@@ -73,6 +74,12 @@ func Operations(c *control.Control, b *broker.Broker) []Operation {
 		aws("DeletePaymentCredentialProvider", "/identities/DeletePaymentCredentialProvider", 204, common, c.DeletePaymentCredentialProvider),
 
 		aws("GetTokenVault", "/identities/get-token-vault", 200, common, c.GetTokenVault),
+
+		aws("CreateConsentPortal", "/identities/CreateConsentPortal", 202, change, c.CreateConsentPortal),
+		aws("GetConsentPortal", "/identities/GetConsentPortal", 200, common, c.GetConsentPortal),
+		aws("ListConsentPortals", "/identities/ListConsentPortals", 200, common, c.ListConsentPortals),
+		aws("UpdateConsentPortal", "/identities/UpdateConsentPortal", 202, change, c.UpdateConsentPortal),
+		aws("DeleteConsentPortal", "/identities/DeleteConsentPortal", 204, common, c.DeleteConsentPortal),
 
 		aws("TagResource", "/tags/{resourceArn}", 204, tag, c.TagResource),
 		by(http.MethodDelete, aws("UntagResource", "/tags/{resourceArn}", 204, untag, c.UntagResource)),

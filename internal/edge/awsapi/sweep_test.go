@@ -35,6 +35,8 @@ type world struct {
 	session   string // pollable
 	cursors   map[string]string
 	jwt       string
+	portal    string // its id
+	signIn    string // the ARN of a provider at which its users sign in
 }
 
 // newWorld makes what every operation needs: two of everything that is listed, a grant in flight.
@@ -57,6 +59,20 @@ func newWorld(t *testing.T, e *testenv.Env, p testenv.Principal) world {
 			ApiKeyId: aws.String("key-1"), ApiKeySecret: aws.String(edKey), WalletSecret: aws.String(ecKey),
 		}})
 	}
+	w.signIn = w.arn("token-vault/default/oauth2credentialprovider/vendor2")
+	for _, name := range []string{"portal", "portal2"} {
+		portal, err := p.Control().CreateConsentPortal(ctx, &bedrockagentcorecontrol.CreateConsentPortalInput{
+			Name: &name, ExecutionRoleArn: aws.String("arn:aws:iam::" + p.Account + ":role/portal"),
+			IdpConfig: &types.ConsentPortalIdpConfig{CredentialProviderArn: &w.signIn, Scopes: []string{"openid"}},
+			Sources: []types.ConsentPortalSource{{
+				Identifier: aws.String(w.arn("workload-identity-directory/default/workload-identity/agent2")), Type: types.ConsentPortalSourceTypeAgentcoreGateway,
+			}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.portal = *portal.ConsentPortalId
+	}
 	w.wat = *p.WAT("agent", "alice")
 	out, err := p.Token(&w.wat, "vendor", data.Oauth2FlowTypeUserFederation)
 	if err != nil {
@@ -66,7 +82,7 @@ func newWorld(t *testing.T, e *testenv.Env, p testenv.Principal) world {
 	w.sessionID = testenv.NewBrowser(t).Visit(*out.AuthorizationUrl).Get("session_id")
 	w.jwt = e.Vendor.Sign(map[string]any{"sub": "alice", "aud": "app"})
 	e.Plant(w.jwt)
-	for _, list := range []string{"ListWorkloadIdentities", "ListOauth2CredentialProviders", "ListApiKeyCredentialProviders", "ListPaymentCredentialProviders"} {
+	for _, list := range []string{"ListWorkloadIdentities", "ListOauth2CredentialProviders", "ListApiKeyCredentialProviders", "ListPaymentCredentialProviders", "ListConsentPortals"} {
 		var page struct{ NextToken string }
 		a := p.Call("/identities/"+list, `{"maxResults":1}`)
 		if err := json.Unmarshal([]byte(a.Body), &page); err != nil || page.NextToken == "" {
@@ -129,12 +145,18 @@ func (w world) body(t *testing.T, e *testenv.Env, operation string) string {
 		"DeleteApiKeyCredentialProvider":  `{"name":"keys"}`,
 		"GetTokenVault":                   `{}`,
 		"GetCallbackUrl":                  `{"name":"vendor"}`,
-		"TagResource":                     `{"tags":{"team":"x"}}`,
-		"UntagResource":                   ``,
-		"ListTagsForResource":             ``,
-		"PutTrustedIssuer":                `{"issuer":"https://idp.example","audiences":["a"]}`,
-		"ListTrustedIssuers":              `{}`,
-		"DeleteTrustedIssuer":             `{"issuer":"https://idp.example"}`,
+		"CreateConsentPortal": `{"name":"portal3","executionRoleArn":"arn:aws:iam::` + testenv.Account + `:role/portal","idpConfig":{"credentialProviderArn":"` + w.signIn +
+			`","scopes":[]},"sources":[{"identifier":"gateway-0123456789","type":"agentcore-gateway"}]}`,
+		"GetConsentPortal":    `{"consentPortalIdentifier":"` + w.portal + `"}`,
+		"ListConsentPortals":  `{"nextToken":"` + w.cursors["ListConsentPortals"] + `"}`,
+		"UpdateConsentPortal": `{"consentPortalIdentifier":"` + w.portal + `","description":"x"}`,
+		"DeleteConsentPortal": `{"consentPortalIdentifier":"` + w.portal + `"}`,
+		"TagResource":         `{"tags":{"team":"x"}}`,
+		"UntagResource":       ``,
+		"ListTagsForResource": ``,
+		"PutTrustedIssuer":    `{"issuer":"https://idp.example","audiences":["a"]}`,
+		"ListTrustedIssuers":  `{}`,
+		"DeleteTrustedIssuer": `{"issuer":"https://idp.example"}`,
 	}
 	b, ok := bodies[operation]
 	if !ok {
@@ -202,17 +224,21 @@ func TestForeignHandles(t *testing.T) {
 		session:   "urn:ietf:params:oauth:request_uri:" + strings.Repeat("R", 26),
 		sessionID: "urn:ietf:params:oauth:request_uri:" + strings.Repeat("S", 26),
 		cursors:   map[string]string{},
+		portal:    "portal-aaaaaaaaaa",
+		signIn:    mine.arn("token-vault/default/oauth2credentialprovider/none"),
 	}
 	for list, c := range theirs.cursors {
 		random.cursors[list] = c[:len(c)-20] + strings.Repeat("A", 20)
 	}
 	otherList := map[string]string{
 		"ListWorkloadIdentities": "ListOauth2CredentialProviders", "ListOauth2CredentialProviders": "ListApiKeyCredentialProviders", "ListApiKeyCredentialProviders": "ListPaymentCredentialProviders",
-		"ListPaymentCredentialProviders": "ListWorkloadIdentities",
+		"ListPaymentCredentialProviders": "ListConsentPortals", "ListConsentPortals": "ListWorkloadIdentities",
 	}
+	names := strings.NewReplacer(theirs.portal, random.portal, theirs.signIn, random.signIn) // what the request itself says is told back
 	same := func(t *testing.T, path, foreign, unknown string) {
 		t.Helper()
 		a, b := mine.Call(path, foreign), mine.Call(path, unknown)
+		a.Body = names.Replace(a.Body)
 		if a.Status != b.Status || a.Body != b.Body || a.Type() != b.Type() || a.Status < 400 {
 			t.Errorf("foreign: %d %s\nrandom:  %d %s", a.Status, a.Body, b.Status, b.Body)
 		}

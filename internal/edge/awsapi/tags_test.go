@@ -21,6 +21,8 @@ func (w world) resources() []string {
 	return []string{
 		"workload-identity-directory/default", "workload-identity-directory/default/workload-identity/agent",
 		"token-vault/default", "token-vault/default/oauth2credentialprovider/vendor", "token-vault/default/apikeycredentialprovider/keys",
+		"token-vault/default/paymentcredentialprovider/wallet",
+		"consent-portal/" + w.portal,
 	}
 }
 

@@ -117,6 +117,28 @@ CREATE TABLE payment_providers (
     PRIMARY KEY (account, name)
 );
 
+-- id alone finds its account: it is part of the portal's URL. version rises with every update.
+CREATE TABLE consent_portals (
+    account              TEXT NOT NULL,
+    id                   TEXT NOT NULL,
+    name                 TEXT NOT NULL,
+    description          TEXT NOT NULL,
+    execution_role       TEXT NOT NULL,
+    provider             TEXT NOT NULL,
+    provider_incarnation TEXT NOT NULL,
+    scopes               TEXT NOT NULL,
+    audience             TEXT NOT NULL,
+    source               TEXT NOT NULL,
+    workload             TEXT NOT NULL,
+    workload_incarnation TEXT NOT NULL,
+    created_at           BIGINT NOT NULL,
+    updated_at           BIGINT NOT NULL,
+    version              BIGINT NOT NULL,
+    PRIMARY KEY (account, id)
+);
+CREATE UNIQUE INDEX consent_portals_id ON consent_portals (id);
+CREATE UNIQUE INDEX consent_portals_name ON consent_portals (account, name);
+
 -- resource is an ARN without its account and region part: workload-identity-directory/default/workload-identity/NAME.
 CREATE TABLE tags (
     account  TEXT NOT NULL,
