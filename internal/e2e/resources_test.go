@@ -1,0 +1,106 @@
+package e2e
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
+	"slices"
+	"strings"
+	"testing"
+
+	"credence/internal/testenv"
+)
+
+const vaultARN = "arn:aws:bedrock-agentcore:us-east-1:" + testenv.Account + ":token-vault/default"
+
+func paymentProviders(t *testing.T, a *agent, e *testenv.Env) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := base64.StdEncoding.EncodeToString(der)
+	e.Plant(key, "planted-app-secret")
+	type provider struct {
+		Name    string `json:"name"`
+		ARN     string `json:"credentialProviderArn"`
+		Created date   `json:"createdTime"`
+	}
+	input := object{"name": "wallet", "credentialProviderVendor": "StripePrivy", "providerConfigurationInput": object{"stripePrivyConfiguration": object{
+		"appId": "app-1", "appSecret": "planted-app-secret", "authorizationPrivateKey": "wallet-auth:" + key, "authorizationId": "auth-1",
+	}}}
+	created := call[provider](a, "CreatePaymentCredentialProvider", input)
+	if created.ARN != vaultARN+"/paymentcredentialprovider/wallet" {
+		t.Errorf("created %+v", created)
+	}
+	isNow(t, "createdTime", call[provider](a, "GetPaymentCredentialProvider", object{"name": "wallet"}).Created)
+	call[provider](a, "UpdatePaymentCredentialProvider", input)
+	if got := listed(a, "ListPaymentCredentialProviders"); !slices.Equal(got, []string{"wallet"}) {
+		t.Errorf("listed %q", got)
+	}
+	type output struct {
+		Response struct {
+			Privy struct {
+				Signature string `json:"authorizationSignature"`
+				AppID     string `json:"appId"`
+				Basic     string `json:"basicAuthToken"`
+			} `json:"stripePrivyTokenResponse"`
+		} `json:"paymentTokenResponse"`
+	}
+	got := call[output](a, "GetResourcePaymentToken", object{
+		"workloadIdentityToken": a.wat("agent", ""), "resourceCredentialProviderName": "wallet",
+		"paymentTokenRequest": object{"stripePrivyTokenRequest": object{"requestPath": "/v1/wallets/w/rpc", "requestBody": `{"a":1}`, "includeAuthorizationSignature": true}},
+	}).Response.Privy
+	if got.AppID != "app-1" || got.Signature == "" || got.Basic != base64.StdEncoding.EncodeToString([]byte("app-1:planted-app-secret")) {
+		t.Error("the payment token is not that of the app")
+	}
+	e.Plant(got.Basic, got.Signature)
+	deletes(t, a, "PaymentCredentialProvider", "wallet")
+}
+
+func consentPortals(t *testing.T, a *agent) {
+	type portal struct {
+		ID     string `json:"consentPortalId"`
+		URL    string `json:"portalUrl"`
+		Status string `json:"status"`
+	}
+	created := call[portal](a, "CreateConsentPortal", object{
+		"name": "portal", "executionRoleArn": "arn:aws:iam::" + testenv.Account + ":role/portal",
+		"idpConfig": object{"credentialProviderArn": vaultARN + "/oauth2credentialprovider/vendor", "scopes": []string{"openid"}},
+		"sources":   []object{{"identifier": "gateway-0123456789", "type": "agentcore-gateway"}},
+	})
+	if !strings.HasPrefix(created.ID, "portal-") || created.URL == "" {
+		t.Errorf("created %+v", created)
+	}
+	if got := call[portal](a, "GetConsentPortal", object{"consentPortalIdentifier": created.ID}); got.Status != "ACTIVE" {
+		t.Errorf("it is %+v", got)
+	}
+	call[portal](a, "UpdateConsentPortal", object{"consentPortalIdentifier": created.ID, "description": "for everybody"})
+	type page struct {
+		Portals []portal `json:"consentPortals"`
+	}
+	if got := pages[page](a, "ListConsentPortals", object{"maxResults": 1}); len(got) != 1 || len(got[0].Portals) != 1 || got[0].Portals[0].ID != created.ID {
+		t.Errorf("listed %+v", got)
+	}
+	call[object](a, "DeleteConsentPortal", object{"consentPortalIdentifier": created.ID})
+	if got := a.refusal("GetConsentPortal", object{"consentPortalIdentifier": created.ID}); got.Name != "ResourceNotFoundException" {
+		t.Errorf("after it was deleted: %+v", got)
+	}
+}
+
+func tags(t *testing.T, a *agent) {
+	arn := vaultARN + "/oauth2credentialprovider/vendor"
+	call[object](a, "TagResource", object{"resourceArn": arn, "tags": object{"team": "a", "with space/and+more": "a@b"}})
+	call[object](a, "UntagResource", object{"resourceArn": arn, "tagKeys": []string{"team", "never there"}})
+	type output struct {
+		Tags map[string]string `json:"tags"`
+	}
+	if got := call[output](a, "ListTagsForResource", object{"resourceArn": arn}).Tags; len(got) != 1 || got["with space/and+more"] != "a@b" {
+		t.Errorf("the tags are %q", got)
+	}
+}
