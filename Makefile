@@ -1,11 +1,10 @@
 # Thin aliases. What they do stands in .ci/.
 .PHONY: test lint bench
 
-# Installs what the tests need (Chromium, npm packages) and runs them all. SQLite is C made into Go, one connection a goroutine: watching it for races
-# finds nothing of ours and doubles the time.
+# Installs what the tests need (Chromium, npm packages) and runs them all, with the race detector.
 test:
 	.ci/setup
-	go test -race -gcflags='github.com/ncruces/go-sqlite3-wasm/...=-race=false' ./...
+	. .ci/flags && go test ./...
 
 lint:
 	.ci/lint
