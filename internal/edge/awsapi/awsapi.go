@@ -67,15 +67,6 @@ func New(cfg Config) *Door {
 	return d
 }
 
-// Paths are those that the door answers.
-func (d *Door) Paths() []string {
-	var paths []string
-	for _, op := range d.Operations {
-		paths = append(paths, op.Path)
-	}
-	return paths
-}
-
 // ServeHTTP takes one request through the steps of design: match, size, signature, decode and validate, plane, encode.
 func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
