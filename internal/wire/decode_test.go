@@ -13,6 +13,7 @@ import (
 
 	"credence/internal/fault"
 	"credence/internal/secret"
+	"credence/internal/wire/wiretest"
 )
 
 // exact compares with unexported fields, so that secrets are compared, too.
@@ -354,15 +355,15 @@ func dashed(name string) string {
 func FuzzDecode(f *testing.F) {
 	all := allOperations()
 	for i, op := range all {
-		p := planOf(reflect.TypeOf(op.in))
-		for _, s := range inputSites(op.in) {
-			body, err := json.Marshal(s.fill(s.valid))
+		shape := wiretest.ShapeOf(op.in)
+		for _, s := range shape.Sites(nil) {
+			body, err := json.Marshal(s.Fill(s.Valid))
 			if err != nil {
 				f.Fatal(err)
 			}
 			f.Add(uint8(i), body)
 		}
-		body, err := json.MarshalIndent(smallest(p), " ", "\t")
+		body, err := json.MarshalIndent(shape.Smallest(), " ", "\t")
 		if err != nil {
 			f.Fatal(err)
 		}

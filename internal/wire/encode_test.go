@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +20,7 @@ import (
 	"pgregory.net/rapid"
 
 	"credence/internal/secret"
+	"credence/internal/wire/wiretest"
 )
 
 func TestEncode(t *testing.T) {
@@ -86,9 +86,8 @@ func TestEncodeTextAgreesWithEncodingJSON(t *testing.T) {
 // What is optional is left out when it is absent, in every output: no client expects null.
 func TestNoOutputHoldsNull(t *testing.T) {
 	for _, op := range allOperations() {
-		p := planOf(reflect.TypeOf(op.out))
-		out := newOf(op.out)
-		if err := json.Unmarshal(marshal(t, smallest(p)), out); err != nil {
+		smallest, out := wiretest.ShapeOf(op.out).Smallest(), newOf(op.out)
+		if err := json.Unmarshal(marshal(t, smallest), out); err != nil {
 			t.Fatalf("%s: %v", op.name, err)
 		}
 		if err := Validate(out); err != nil {
@@ -102,7 +101,7 @@ func TestNoOutputHoldsNull(t *testing.T) {
 		if err := json.Unmarshal(got, &parsed); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(toJSON(t, smallest(p)), parsed); diff != "" {
+		if diff := cmp.Diff(toJSON(t, smallest), parsed); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", op.name, diff)
 		}
 	}

@@ -9,23 +9,25 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"credence/internal/wire/wiretest"
+
 	"github.com/google/go-cmp/cmp"
 )
 
 func TestPatterns(t *testing.T) {
-	if diff := cmp.Diff(slices.Sorted(maps.Keys(examples)), slices.Sorted(maps.Keys(patterns))); diff != "" {
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(wiretest.Examples)), slices.Sorted(maps.Keys(patterns))); diff != "" {
 		t.Fatalf("each pattern needs its examples:\n%s", diff)
 	}
 	for name, p := range patterns {
-		e := examples[name]
-		if !p.matches(e.match) {
-			t.Errorf("%s does not match %q", name, e.match)
+		e := wiretest.Examples[name]
+		if !p.matches(e.Match) {
+			t.Errorf("%s does not match %q", name, e.Match)
 		}
-		if p.matches(e.mismatch) {
-			t.Errorf("%s matches %q", name, e.mismatch)
+		if p.matches(e.Mismatch) {
+			t.Errorf("%s matches %q", name, e.Mismatch)
 		}
 		// A match is of the whole value.
-		for _, around := range []string{e.match + "\n", " \n" + e.match, e.match + "\x00"} {
+		for _, around := range []string{e.Match + "\n", " \n" + e.Match, e.Match + "\x00"} {
 			if want := regexpOf(p).MatchString(around); p.matches(around) != want {
 				t.Errorf("%s matches %q: %t", name, around, !want)
 			}
@@ -47,9 +49,9 @@ func FuzzPatterns(f *testing.F) {
 	judges := map[string]*regexp.Regexp{}
 	for name, p := range patterns {
 		judges[name] = regexpOf(p)
-		e := examples[name]
+		e := wiretest.Examples[name]
 		for _, s := range []string{
-			"", e.match, e.mismatch, e.match + e.match, e.match + "é", "\xff" + e.match, strings.ToUpper(e.match), e.match[1:], e.match + string(unicode.MaxRune),
+			"", e.Match, e.Mismatch, e.Match + e.Match, e.Match + "é", "\xff" + e.Match, strings.ToUpper(e.Match), e.Match[1:], e.Match + string(unicode.MaxRune),
 		} {
 			f.Add(s)
 		}
