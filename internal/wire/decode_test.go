@@ -118,6 +118,9 @@ func TestDecodeRefusesWhatIsNoJSONObject(t *testing.T) {
 			if f.Msg != c.want {
 				t.Errorf("Msg = %q\nwant  %q", f.Msg, c.want)
 			}
+			if diff := cmp.Diff([]fault.Field{{Name: "body", Message: c.want}}, f.Fields); diff != "" {
+				t.Errorf("fields: -want +got:\n%s", diff)
+			}
 		})
 	}
 }

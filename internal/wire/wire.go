@@ -38,7 +38,7 @@ import (
 
 // Decode reads the JSON body of a request into in, a pointer to a zero input structure, binds the members outside the body, and validates.
 // An empty body is an empty object. The error is a *fault.Fault of kind Validation: its reason is CannotParse for a body that is no
-// JSON object in UTF-8, else FieldValidationFailed with all wrong members (at most 50) in Fields.
+// JSON object in UTF-8, with "body" as its one field, else FieldValidationFailed with all wrong members (at most 50) in Fields.
 func Decode(body []byte, o *Outside, in any) error {
 	v, p := structureOf(in)
 	var r report
@@ -76,7 +76,7 @@ func BindHeaders(in any, h http.Header) error {
 func parsable(body []byte) error {
 	cannotParse := func(format string, args ...any) error {
 		f := fault.New(fault.Validation, format, args...)
-		f.Reason = fault.CannotParse
+		f.Reason, f.Fields = fault.CannotParse, []fault.Field{{Name: "body", Message: f.Msg}}
 		return f
 	}
 	if !utf8.Valid(body) {

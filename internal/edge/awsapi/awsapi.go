@@ -149,7 +149,8 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		return nil, tooLarge()
 	}
 	if err != nil {
-		return nil, &fault.Fault{Kind: fault.Validation, Reason: fault.CannotParse, Msg: "The request body ended early", Err: err}
+		const msg = "The request body ended early"
+		return nil, &fault.Fault{Kind: fault.Validation, Reason: fault.CannotParse, Msg: msg, Fields: []fault.Field{{Name: "body", Message: msg}}, Err: err}
 	}
 	return body, nil
 }

@@ -79,6 +79,9 @@ func asFault(err error, op *Operation) *fault.Fault {
 	if g.Kind, ok = substitute[f.Kind]; !ok {
 		g = fault.Fault{Kind: fault.Internal, Msg: "Something is wrong on our side. The server's log has the cause under this request's id.", Err: err}
 	}
+	if g.Kind == fault.Validation { // clients look for the member, and what conflicts is named
+		g.Reason, g.Fields = fault.ResourceConflict, []fault.Field{{Name: "name", Message: f.Msg}}
+	}
 	return &g
 }
 

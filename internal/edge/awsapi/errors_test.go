@@ -24,6 +24,9 @@ func TestOnlyModelledExceptions(t *testing.T) {
 			if f.Kind != fault.Internal && f.Msg != "why" {
 				t.Errorf("%s loses the message of %s", op.Name, kind)
 			}
+			if f.Kind == fault.Validation && kind != fault.Validation && len(f.Fields) == 0 {
+				t.Errorf("%s answers %s without a field", op.Name, kind)
+			}
 		}
 	}
 }

@@ -22,8 +22,8 @@ type Operation struct {
 	// Exceptions are the kinds that it may answer, as the API models them; others are turned into one of these (errors.go).
 	Exceptions []fault.Kind
 
-	NewInput func() any // for tests that go through every row
-	call     func(ctx context.Context, c iam.Caller, body []byte, o *wire.Outside) (any, error)
+	NewInput, NewOutput func() any // for tests that go through every row
+	call                func(ctx context.Context, c iam.Caller, body []byte, o *wire.Outside) (any, error)
 }
 
 // Exceptions of whole groups of operations (specification section 2.0). Those of a signature can come of any.
@@ -115,7 +115,7 @@ func by(method string, op Operation) Operation {
 func operation[In, Out any](service, name, path string, status int, exceptions []fault.Kind, method func(context.Context, iam.Caller, *In) (*Out, error)) Operation {
 	return Operation{
 		Name: name, Method: http.MethodPost, Path: path, Status: status, Action: service + name, Exceptions: exceptions,
-		NewInput: func() any { return new(In) },
+		NewInput: func() any { return new(In) }, NewOutput: func() any { return new(Out) },
 		call: func(ctx context.Context, c iam.Caller, body []byte, o *wire.Outside) (any, error) {
 			in := new(In)
 			if err := wire.Decode(body, o, in); err != nil {
