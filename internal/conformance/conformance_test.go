@@ -222,27 +222,34 @@ func (c *conformance) unparsable(in obj) {
 	}
 }
 
+// absent are the members that name things, and what they are answered when there is no such thing.
+var absent = map[string]string{
+	"name": "ResourceNotFoundException", "workloadName": "ResourceNotFoundException", "resourceCredentialProviderName": "ResourceNotFoundException",
+	"consentPortalIdentifier": "ResourceNotFoundException", "tokenVaultId": "ResourceNotFoundException", "resourceArn": "ResourceNotFoundException",
+	"workloadIdentityToken": "UnauthorizedException",
+}
+
+// nothing is a value of such a member that names nothing.
+func (w *world) nothing(member string) string {
+	const name = "nothing-has-this-name"
+	if member == "resourceArn" {
+		return w.arn("token-vault/default/oauth2credentialprovider/" + name)
+	}
+	return name
+}
+
 // missing names things that do not exist, and shows a token that is none.
 func (c *conformance) missing(in obj) {
-	want := map[string]string{
-		"name": "ResourceNotFoundException", "workloadName": "ResourceNotFoundException", "resourceCredentialProviderName": "ResourceNotFoundException",
-		"consentPortalIdentifier": "ResourceNotFoundException", "tokenVaultId": "ResourceNotFoundException", "resourceArn": "ResourceNotFoundException",
-		"workloadIdentityToken": "UnauthorizedException",
-	}
 	if strings.HasPrefix(c.op.Name, "Create") {
 		return
 	}
 	for _, m := range c.shape.Members {
-		if want[m.Name] == "" {
+		if absent[m.Name] == "" {
 			continue
 		}
-		value := "nothing-has-this-name"
-		if m.Name == "resourceArn" {
-			value = c.w.arn("token-vault/default/oauth2credentialprovider/" + value)
-		}
 		c.cases++
-		if a := c.w.send(c.T, c.op.Name, with(in, obj{m.Name: value})); a.Type() != want[m.Name] {
-			c.Errorf("%s %q: answers %d %s", m.Name, value, a.Status, a.Body)
+		if a := c.w.send(c.T, c.op.Name, with(in, obj{m.Name: c.w.nothing(m.Name)})); a.Type() != absent[m.Name] {
+			c.Errorf("nothing has this %s, but it answers %d %s", m.Name, a.Status, a.Body)
 		}
 	}
 }
