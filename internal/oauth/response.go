@@ -20,7 +20,7 @@ import (
 // maxLifetime bounds expires_in: beyond ten years a number is nonsense, and enough of them overflow.
 const maxLifetime = 10 * 365 * 24 * time.Hour
 
-// response is an answer of a token endpoint, with what is needed to read it.
+// response is an answer of a token or revocation endpoint, with what is needed to read it.
 type response struct {
 	status    int
 	header    http.Header

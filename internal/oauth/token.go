@@ -21,7 +21,7 @@ type Doer interface {
 	Do(*http.Request) (*http.Response, error)
 }
 
-// Client makes token requests. It is safe for concurrent use.
+// Client makes token and revocation requests. It is safe for concurrent use.
 type Client struct {
 	HTTP    Doer
 	NotSent func(error) bool // whether an error of HTTP means that nothing left this machine; nil is never
@@ -63,20 +63,36 @@ func encode(form url.Values, asJSON bool) (contentType, text string) {
 
 // post sends a form to the token endpoint, once. The secrets in the form are cut out of whatever the vendor says about them.
 func (c *Client) post(ctx context.Context, e Endpoint, form url.Values, sent ...secret.String) (Token, error) {
-	header := make(http.Header)
-	header.Set("User-Agent", userAgent)
-	for name, values := range e.Header {
-		header[http.CanonicalHeaderKey(name)] = values
-	}
-	header.Set("Accept", "application/json")
+	header := newHeader(e.Header)
 	if err := e.Auth.apply(header, form); err != nil {
 		return Token{}, &Error{Outcome: NotSent, Err: err}
 	}
 	contentType, text := encode(form, e.JSON)
 	header.Set("Content-Type", contentType)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.URL, strings.NewReader(text))
+	r, err := c.send(ctx, http.MethodPost, e.URL, header, text, append(sent, e.Auth.Secret))
 	if err != nil {
-		return Token{}, &Error{Outcome: NotSent, Err: err}
+		return Token{}, err
+	}
+	r.separator = e.ResponseScopeSeparator
+	return readResponse(r)
+}
+
+// newHeader is what every request has, with a preset's own.
+func newHeader(preset http.Header) http.Header {
+	header := make(http.Header)
+	header.Set("User-Agent", userAgent)
+	for name, values := range preset {
+		header[http.CanonicalHeaderKey(name)] = values
+	}
+	header.Set("Accept", "application/json")
+	return header
+}
+
+// send sends a request, once, and reads its answer. An error is an *Error: there was no answer, or one of a success that cannot be read.
+func (c *Client) send(ctx context.Context, method, url string, header http.Header, text string, sent []secret.String) (response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(text))
+	if err != nil {
+		return response{}, &Error{Outcome: NotSent, Err: err}
 	}
 	req.Header = header
 	req.GetBody = nil // net/http cannot send again what it cannot get again
@@ -84,21 +100,21 @@ func (c *Client) post(ctx context.Context, e Endpoint, form url.Values, sent ...
 	resp, err := c.HTTP.Do(req)
 	switch {
 	case err != nil && c.NotSent != nil && c.NotSent(err):
-		return Token{}, &Error{Outcome: NotSent, Err: err}
+		return response{}, &Error{Outcome: NotSent, Err: err}
 	case err != nil:
-		return Token{}, &Error{Outcome: Unknown, Err: broken(err)}
+		return response{}, &Error{Outcome: Unknown, Err: broken(err)}
 	}
 	defer resp.Body.Close()
 	// A vendor that quotes our Authorization header quotes the secret in another form.
 	_, credentials, _ := strings.Cut(header.Get("Authorization"), " ")
-	sent = append(sent, e.Auth.Secret, secret.New(credentials))
+	sent = append(sent, secret.New(credentials))
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse+1))
 	success := resp.StatusCode >= 200 && resp.StatusCode <= 299
 	switch {
 	case err != nil && success:
-		return Token{}, &Error{Outcome: Unknown, Status: resp.StatusCode, Err: broken(err)}
+		return response{}, &Error{Outcome: Unknown, Status: resp.StatusCode, Err: broken(err)}
 	case len(body) > maxResponse && success:
-		return Token{}, &Error{Outcome: Unknown, Status: resp.StatusCode, Err: errors.New("the answer is larger than 512 KiB")}
+		return response{}, &Error{Outcome: Unknown, Status: resp.StatusCode, Err: errors.New("the answer is larger than 512 KiB")}
 	}
-	return readResponse(response{resp.StatusCode, resp.Header, body, e.ResponseScopeSeparator, sent})
+	return response{status: resp.StatusCode, header: resp.Header, body: body, sent: sent}, nil
 }

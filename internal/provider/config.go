@@ -49,6 +49,14 @@ func (c Config) SameGeneration(next Config) bool {
 	return a.Issuer == b.Issuer && origin(a.AuthorizationEndpoint) == origin(b.AuthorizationEndpoint) && origin(a.TokenEndpoint) == origin(b.TokenEndpoint)
 }
 
+// SameClient reports whether two providers are, as far as can be told, one client at one vendor.
+func (c Config) SameClient(other Config) bool {
+	if c.Vendor != other.Vendor || c.ClientID != other.ClientID || c.DiscoveryURL != other.DiscoveryURL || c.Host != other.Host || (c.Metadata == nil) != (other.Metadata == nil) {
+		return false
+	}
+	return c.Metadata == nil || origin(c.Metadata.TokenEndpoint) == origin(other.Metadata.TokenEndpoint)
+}
+
 func origin(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {

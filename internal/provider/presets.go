@@ -30,6 +30,11 @@ var Presets = []Vendor{
 		Register:             "A client of the type *Web application*; add the callback URL to its authorized redirect URIs.",
 		Refresh:              "Always: `access_type=offline` and `prompt=consent` are sent. While the consent screen is in testing, refresh tokens end after 7 days.",
 		Source:               "https://developers.google.com/identity/protocols/oauth2/web-server",
+		Revocation: Revocation{
+			Endpoint: "https://oauth2.googleapis.com/revoke", Auth: oauth.Anonymous, NoHint: true,
+			Note:   "It ends all that the project has of the person.",
+			Source: "https://developers.google.com/identity/protocols/oauth2/web-server",
+		},
 	},
 	{
 		Name:                   wire.VendorGithubOauth2,
@@ -43,6 +48,12 @@ var Presets = []Vendor{
 		Register:               "An OAuth App or a GitHub App with the callback URL. For GitHub Enterprise Server, `vendorHost` is its host.",
 		Refresh:                "GitHub Apps with *Expire user authorization tokens*. Tokens of OAuth Apps do not end.",
 		Source:                 "https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps",
+		Revocation: Revocation{
+			Endpoint: "https://api.github.com/applications/{client_id}/grant", OnHost: "https://{host}/api/v3/applications/{client_id}/grant",
+			Auth: oauth.ClientSecretBasic, Method: http.MethodDelete, Parameter: "access_token", NoHint: true, JSON: true, Token: oauth.AccessToken, GoneStatus: http.StatusNotFound,
+			Note:   "It ends all that the app has of the person.",
+			Source: "https://docs.github.com/en/rest/apps/oauth-applications",
+		},
 	},
 	{
 		Name:                   wire.VendorSlackOauth2,
@@ -56,6 +67,11 @@ var Presets = []Vendor{
 		Register:               "An app with the callback URL among its redirect URLs. `scopes` are those of the bot; for a user's token leave them empty and name the scopes in customParameters, `user_scope`.",
 		Refresh:                "Apps with token rotation; tokens then end after 12 hours. Without it they do not end.",
 		Source:                 "https://docs.slack.dev/authentication/installing-with-oauth",
+		Revocation: Revocation{
+			Endpoint: "https://slack.com/api/auth.revoke", Auth: oauth.Bearer, Token: oauth.AccessToken, Reach: ReachClient,
+			Note:   "A bot's token is one for the whole workspace.",
+			Source: "https://docs.slack.dev/reference/methods/auth.revoke",
+		},
 	},
 	{
 		Name:                  wire.VendorSalesforceOauth2,
@@ -69,6 +85,10 @@ var Presets = []Vendor{
 		Register:              "A connected app or external client app with the callback URL, *Require PKCE* and *Require secret for Web Server Flow*. For a sandbox or My Domain, `vendorHost` is its host; M2M needs My Domain.",
 		Refresh:               "Scope `refresh_token`.",
 		Source:                "https://help.salesforce.com/s/articleView?id=xcloud.remoteaccess_oauth_web_server_flow.htm",
+		Revocation: Revocation{
+			Endpoint: "/revoke", Auth: oauth.Anonymous, NoHint: true, Reach: ReachGrant,
+			Source: "https://help.salesforce.com/s/articleView?id=xcloud.remoteaccess_revoke_token.htm",
+		},
 	},
 	{
 		Name:                  wire.VendorMicrosoftOauth2,
@@ -81,6 +101,7 @@ var Presets = []Vendor{
 		Register:              "An app registration of the platform *Web* with the callback URL as redirect URI. `tenantId` is the directory's; without it accounts of any directory may sign in, and M2M does not work. For a sovereign cloud, `vendorHost` is its host, such as login.microsoftonline.us.",
 		Refresh:               "Scope `offline_access`.",
 		Source:                "https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-auth-code-flow",
+		Revocation:            Revocation{Note: "Microsoft has no revocation endpoint: remove the permission at <https://myapps.microsoft.com>, or the user's sessions in the directory."},
 	},
 	{
 		Name:                  wire.VendorAtlassianOauth2,
@@ -92,6 +113,7 @@ var Presets = []Vendor{
 		Register:              "An OAuth 2.0 (3LO) app with the callback URL.",
 		Refresh:               "Scope `offline_access`; refresh tokens rotate and end after 90 days of idleness.",
 		Source:                "https://developer.atlassian.com/cloud/jira/platform/oauth-2-3lo-apps/",
+		Revocation:            Revocation{Note: "Atlassian documents no revocation endpoint: the person removes the app among the connected apps of the account."},
 	},
 	{
 		Name:                  wire.VendorLinkedinOauth2,
@@ -103,6 +125,10 @@ var Presets = []Vendor{
 		Register:              "An app with the callback URL among its redirect URLs.",
 		Refresh:               "Apps to which LinkedIn has granted programmatic refresh tokens; others ask for a new consent after 60 days.",
 		Source:                "https://learn.microsoft.com/en-us/linkedin/shared/authentication/authorization-code-flow",
+		Revocation: Revocation{
+			Endpoint: "https://www.linkedin.com/oauth/v2/revoke", NoHint: true, Token: oauth.AccessToken,
+			Note: "This is what public clients do; LinkedIn's own documentation was not found to name it.",
+		},
 	},
 	{
 		Name:                  wire.VendorXOauth2,
@@ -112,6 +138,10 @@ var Presets = []Vendor{
 		Register:              "An app of the type *Web App* (a confidential client) with the callback URL.",
 		Refresh:               "Scope `offline.access`; refresh tokens rotate.",
 		Source:                "https://docs.x.com/fundamentals/authentication/oauth-2-0/authorization-code",
+		Revocation: Revocation{
+			Endpoint: "/revoke",
+			Source:   "https://docs.x.com/fundamentals/authentication/oauth-2-0/user-access-token",
+		},
 	},
 	{
 		Name:       wire.VendorOktaOauth2,
@@ -120,6 +150,10 @@ var Presets = []Vendor{
 		Register:   "A web application with the callback URL as sign-in redirect URI; for M2M an API services integration. Issuer and endpoints are those of the authorization server, such as `https://example.okta.com/oauth2/default`.",
 		Refresh:    "Scope `offline_access` and the grant type *Refresh Token*.",
 		Source:     "https://developer.okta.com/docs/guides/implement-grant-type/authcode/main/",
+		Revocation: Revocation{
+			Endpoint: "/revoke", Reach: ReachGrant,
+			Source: "https://developer.okta.com/docs/guides/revoke-tokens/main/",
+		},
 	},
 	{
 		Name:       wire.VendorOneLoginOauth2,
@@ -128,6 +162,10 @@ var Presets = []Vendor{
 		Register:   "An OpenID Connect app with the callback URL and the token endpoint authentication method *POST*. The issuer is `https://example.onelogin.com/oidc/2`.",
 		Refresh:    "Apps with the grant type *Refresh Token*.",
 		Source:     "https://developers.onelogin.com/openid-connect",
+		Revocation: Revocation{
+			Endpoint: "/token/revocation",
+			Source:   "https://developers.onelogin.com/openid-connect/api/revoke-session",
+		},
 	},
 	{
 		Name:       wire.VendorPingOneOauth2,
@@ -136,6 +174,11 @@ var Presets = []Vendor{
 		Register:   "An OIDC web app with the callback URL and *Client Secret Basic*. The issuer is `https://auth.pingone.com/ENVIRONMENT/as`.",
 		Refresh:    "Apps with the grant type *Refresh Token*.",
 		Source:     "https://docs.pingidentity.com/pingone/applications/p1_applications_edit_oidc.html",
+		Revocation: Revocation{
+			Endpoint: "/revoke",
+			Note:     "Only tokens of a custom resource and of a person's session can be revoked.",
+			Source:   "https://developer.pingidentity.com/pingone-api/auth/openid-connect-oauth-2/token-revocation.html",
+		},
 	},
 	{
 		Name:   wire.VendorFacebookOauth2,
@@ -150,6 +193,11 @@ var Presets = []Vendor{
 		Register:               "An app with the product *Facebook Login* and the callback URL among its valid OAuth redirect URIs.",
 		Refresh:                "Never: Facebook has no refresh tokens, so the user consents again when the token ends.",
 		Source:                 "https://developers.facebook.com/docs/facebook-login/guides/advanced/manual-flow",
+		Revocation: Revocation{
+			Endpoint: "https://graph.facebook.com/me/permissions", Auth: oauth.Bearer, Method: http.MethodDelete, Token: oauth.AccessToken,
+			Note:   "It ends all that the app has of the person.",
+			Source: "https://developers.facebook.com/docs/graph-api/reference/user/permissions/",
+		},
 	},
 	{
 		Name:                  wire.VendorYandexOauth2,
@@ -160,6 +208,11 @@ var Presets = []Vendor{
 		Register:              "An app of the platform *Web services* with the callback URL as redirect URI.",
 		Refresh:               "Always.",
 		Source:                "https://yandex.com/dev/id/doc/en/codes/code-url",
+		Revocation: Revocation{
+			Endpoint: "https://oauth.yandex.com/revoke_token", Parameter: "access_token", NoHint: true, Token: oauth.AccessToken,
+			Note:   "Only tokens that were asked for with customParameters `device_id` can be revoked; for others the person removes the app in the account.",
+			Source: "https://yandex.com/dev/id/doc/en/tokens/token-invalidate",
+		},
 	},
 	{
 		Name:                  wire.VendorRedditOauth2,
@@ -172,6 +225,10 @@ var Presets = []Vendor{
 		Register:              "An app of the type *web app* with the callback URL as redirect uri.",
 		Refresh:               "Always: `duration=permanent` is sent.",
 		Source:                "https://github.com/reddit-archive/reddit/wiki/OAuth2",
+		Revocation: Revocation{
+			Endpoint: "https://www.reddit.com/api/v1/revoke_token",
+			Source:   "https://github.com/reddit-archive/reddit/wiki/OAuth2",
+		},
 	},
 	{
 		Name:                  wire.VendorZoomOauth2,
@@ -183,6 +240,10 @@ var Presets = []Vendor{
 		Register:              "For users a *General app* with the callback URL as OAuth redirect URL; for M2M a *Server-to-Server OAuth app*, whose account goes into customParameters, `account_id`.",
 		Refresh:               "Always; refresh tokens rotate and end after 90 days.",
 		Source:                "https://developers.zoom.us/docs/integrations/oauth/",
+		Revocation: Revocation{
+			Endpoint: "/revoke", NoHint: true, Token: oauth.AccessToken,
+			Source: "https://developers.zoom.us/docs/integrations/oauth/",
+		},
 	},
 	{
 		Name:                  wire.VendorTwitchOauth2,
@@ -194,6 +255,10 @@ var Presets = []Vendor{
 		Register:              "A confidential application with the callback URL among its OAuth redirect URLs.",
 		Refresh:               "Always.",
 		Source:                "https://dev.twitch.tv/docs/authentication/getting-tokens-oauth/",
+		Revocation: Revocation{
+			Endpoint: "/revoke", Auth: oauth.None, NoHint: true, Token: oauth.AccessToken,
+			Source: "https://dev.twitch.tv/docs/authentication/revoke-tokens/",
+		},
 	},
 	{
 		Name:                  wire.VendorSpotifyOauth2,
@@ -205,6 +270,7 @@ var Presets = []Vendor{
 		Register:              "An app with the callback URL among its redirect URIs; Spotify takes no `localhost`, but `127.0.0.1`.",
 		Refresh:               "Always.",
 		Source:                "https://developer.spotify.com/documentation/web-api/tutorials/code-flow",
+		Revocation:            Revocation{Note: "Spotify has no revocation endpoint: the person removes the app at <https://www.spotify.com/account/apps/>."},
 	},
 	{
 		Name:                  wire.VendorDropboxOauth2,
@@ -218,6 +284,10 @@ var Presets = []Vendor{
 		Register:              "An app with the callback URL among its redirect URIs.",
 		Refresh:               "Always: `token_access_type=offline` is sent.",
 		Source:                "https://developers.dropbox.com/oauth-guide",
+		Revocation: Revocation{
+			Endpoint: "https://api.dropboxapi.com/2/auth/token/revoke", Auth: oauth.Bearer, Token: oauth.AccessToken, Reach: ReachGrant,
+			Source: "https://www.dropbox.com/developers/documentation/http/documentation",
+		},
 	},
 	{
 		Name:                  wire.VendorNotionOauth2,
@@ -230,6 +300,10 @@ var Presets = []Vendor{
 		Register:              "A public integration with the callback URL among its redirect URIs. Notion has no scopes; the integration's capabilities count.",
 		Refresh:               "Integrations that get refresh tokens; tokens of others do not end.",
 		Source:                "https://developers.notion.com/docs/authorization",
+		Revocation: Revocation{
+			Endpoint: "/revoke", NoHint: true, JSON: true, Token: oauth.AccessToken,
+			Source: "https://developers.notion.com/reference/revoke-token",
+		},
 	},
 	{
 		Name:                  wire.VendorHubspotOauth2,
@@ -240,6 +314,11 @@ var Presets = []Vendor{
 		Register:              "A public app with the callback URL among its redirect URLs. Scopes that not every account has go into customParameters, `optional_scope`.",
 		Refresh:               "Always; access tokens end after 30 minutes.",
 		Source:                "https://developers.hubspot.com/docs/api/working-with-oauth",
+		Revocation: Revocation{
+			Endpoint: "https://api.hubapi.com/oauth/2026-03/token/revoke", Token: oauth.RefreshToken,
+			Note:   "Access tokens live on to their end, 30 minutes at most.",
+			Source: "https://developers.hubspot.com/docs/api-reference/latest/authentication/oauth-tokens/revoke-token",
+		},
 	},
 	{
 		Name:       wire.VendorCyberArkOauth2,
@@ -248,6 +327,10 @@ var Presets = []Vendor{
 		Register:   "An OpenID Connect or OAuth2 app with the callback URL; its application id is part of the endpoints. The issuer is `https://example.id.cyberark.cloud/APPLICATION`.",
 		Refresh:    "Apps that issue refresh tokens.",
 		Source:     "https://docs.cyberark.com/identity/latest/en/content/developer/oidc/oidc.htm",
+		Revocation: Revocation{
+			Endpoint: "/revoke", NoHint: true,
+			Source: "https://identity-developer.cyberark.com/docs/revoke-tokens",
+		},
 	},
 	{
 		Name:       wire.VendorFusionAuthOauth2,
@@ -256,6 +339,7 @@ var Presets = []Vendor{
 		Register:   "An application with the callback URL among its authorized redirect URLs, client authentication *Required* and PKCE *Required*. The issuer is that of its tenant.",
 		Refresh:    "Scope `offline_access` and the grant *Refresh Token*.",
 		Source:     "https://fusionauth.io/docs/lifecycle/authenticate-users/oauth/endpoints",
+		Revocation: Revocation{Note: "FusionAuth has no revocation endpoint for clients: an administrator revokes the refresh token by FusionAuth's own API."},
 	},
 	{
 		Name:       wire.VendorAuth0Oauth2,
@@ -264,6 +348,11 @@ var Presets = []Vendor{
 		Register:   "A *Regular Web Application* with the callback URL among its allowed callback URLs; for M2M a *Machine to Machine Application*. The API goes into `audiences`. The issuer is `https://example.auth0.com/`, with its slash.",
 		Refresh:    "Scope `offline_access` and an API with *Allow Offline Access*.",
 		Source:     "https://auth0.com/docs/get-started/authentication-and-authorization-flow/authorization-code-flow",
+		Revocation: Revocation{
+			Endpoint: "/revoke", NoHint: true, Token: oauth.RefreshToken,
+			Note:   "Access tokens live on to their end. Whether the person's other refresh tokens end, too, is a setting of the tenant.",
+			Source: "https://auth0.com/docs/secure/tokens/refresh-tokens/revoke-refresh-tokens",
+		},
 	},
 	{
 		Name:       wire.VendorCognitoOauth2,
@@ -272,5 +361,9 @@ var Presets = []Vendor{
 		Register:   "An app client with a secret and the callback URL; one for users and another for M2M. Endpoints are below the user pool's domain; the issuer is `https://cognito-idp.REGION.amazonaws.com/POOL`.",
 		Refresh:    "Always.",
 		Source:     "https://docs.aws.amazon.com/cognito/latest/developerguide/token-endpoint.html",
+		Revocation: Revocation{
+			Endpoint: "/revoke", NoHint: true, Token: oauth.RefreshToken, Reach: ReachGrant,
+			Source: "https://docs.aws.amazon.com/cognito/latest/developerguide/revocation-endpoint.html",
+		},
 	},
 }

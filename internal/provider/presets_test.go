@@ -65,6 +65,16 @@ func TestPresetsAreSound(t *testing.T) {
 					t.Errorf("%s %q %v", member, u, err)
 				}
 			}
+			if r := at.Revocation; !p.OfCustomer {
+				if err := out.CheckURL(r.Endpoint); err != nil && (r.Endpoint != "" || p.Revocation.Endpoint != "") {
+					t.Errorf("Revocation.Endpoint %q is %q: %v", p.Revocation.Endpoint, r.Endpoint, err)
+				}
+			} else if r.Endpoint != "" || strings.Contains(p.Revocation.Endpoint, ":") {
+				t.Errorf("Revocation.Endpoint %q is not the customer's", p.Revocation.Endpoint)
+			}
+			if r := p.Revocation; r.Source == "" && r.Note == "" || r.Source != "" && (out.CheckURL(r.Source) != nil || r.Endpoint == "") {
+				t.Errorf("the documentation of its revocation is missing: %q", r.Source)
+			}
 			if err := out.CheckURL(p.Source); err != nil || p.Register == "" || p.Refresh == "" {
 				t.Errorf("its documentation is missing: %q %v", p.Source, err)
 			}
@@ -100,6 +110,44 @@ func TestPresetsAreSound(t *testing.T) {
 	}
 }
 
+func revocationText(r provider.Revocation) string {
+	if r.Endpoint == "" {
+		return "none. " + r.Note
+	}
+	method, endpoint := r.Method, "`"+r.Endpoint+"`"
+	if method == "" {
+		method = http.MethodPost
+	}
+	if strings.HasPrefix(r.Endpoint, "/") {
+		endpoint = "the token endpoint with `" + r.Endpoint + "` in the place of `/token`"
+	}
+	text := "`" + method + "` " + endpoint + ", with the grant's "
+	switch r.Token {
+	case "":
+		text += "refresh token and access token"
+	default:
+		text += strings.ReplaceAll(string(r.Token), "_", " ")
+	}
+	if r.Auth != "" {
+		text += ", authentication `" + string(r.Auth) + "`"
+	}
+	if r.JSON {
+		text += ", in JSON"
+	}
+	text += map[provider.Reach]string{
+		provider.ReachGrant:  ". It ends this grant only.",
+		provider.ReachPerson: ". Not sent while the same user has another grant of this client, which it may end, too.",
+		provider.ReachClient: ". Not sent while anybody has another grant of this client, which it may end, too.",
+	}[r.Reach]
+	if r.Note != "" {
+		text += " " + r.Note
+	}
+	if r.Source != "" {
+		text += " <" + r.Source + ">"
+	}
+	return text
+}
+
 // docs/vendors.md tells people what the presets know.
 func TestVendorsAreDocumented(t *testing.T) {
 	var got strings.Builder
@@ -123,6 +171,7 @@ func TestVendorsAreDocumented(t *testing.T) {
 		if p.Lifetime != 0 {
 			fmt.Fprintf(&got, "- Its answers do not say how long a token lives; %s is assumed.\n", p.Lifetime)
 		}
+		fmt.Fprintf(&got, "- Revocation: %s\n", revocationText(p.Revocation))
 		fmt.Fprintf(&got, "- Documentation: <%s>\n", p.Source)
 	}
 	file := filepath.Join("..", "..", "docs", "vendors.md")

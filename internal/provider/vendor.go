@@ -42,6 +42,8 @@ type Vendor struct {
 	// RefreshTokenReusable: a refresh token stays good after use, so one that may have been spent can be tried again.
 	RefreshTokenReusable bool
 
+	Revocation Revocation
+
 	// For people, in Markdown: what to register at the vendor, what gives refresh tokens, and the vendor's public documentation.
 	Register, Refresh, Source string
 }
@@ -85,6 +87,7 @@ func (r *Resolver) Located(c Config) Vendor {
 	v := r.Traits(c)
 	if c.Metadata != nil {
 		v.Issuer, v.AuthorizationEndpoint, v.TokenEndpoint, v.DiscoveryURL = c.Metadata.Issuer, c.Metadata.AuthorizationEndpoint, c.Metadata.TokenEndpoint, ""
+		v.Revocation.Endpoint = v.Revocation.at(v.TokenEndpoint, c)
 		return v
 	}
 	for _, u := range []*string{&v.Issuer, &v.AuthorizationEndpoint, &v.TokenEndpoint, &v.DiscoveryURL} {
@@ -93,6 +96,7 @@ func (r *Resolver) Located(c Config) Vendor {
 			*u = withHost(*u, c.Host)
 		}
 	}
+	v.Revocation.Endpoint = v.Revocation.at(v.TokenEndpoint, c)
 	return v
 }
 
@@ -119,7 +123,7 @@ func (r *Resolver) Vendor(ctx context.Context, c Config) (Vendor, error) {
 		return Vendor{}, err
 	}
 	v.Issuer, v.AuthorizationEndpoint, v.TokenEndpoint = m.Issuer, m.AuthorizationEndpoint, m.TokenEndpoint
-	v.IssInResponse = m.AuthorizationResponseIssParameterSupported
+	v.IssInResponse, v.Revocation.Endpoint = m.AuthorizationResponseIssParameterSupported, m.RevocationEndpoint
 	// Basic is the default, but of no use where the vendor lists its methods and basic is not among them.
 	if c.AuthMethod == "" && len(m.TokenEndpointAuthMethods) > 0 && !slices.Contains(m.TokenEndpointAuthMethods, string(v.AuthMethod)) &&
 		slices.Contains(m.TokenEndpointAuthMethods, string(oauth.ClientSecretPost)) {

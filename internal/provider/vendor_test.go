@@ -34,7 +34,7 @@ func TestVendorByDiscovery(t *testing.T) {
 	}
 	want := provider.Vendor{
 		Name: wire.VendorCustomOauth2, Issuer: idp.Issuer(), AuthorizationEndpoint: idp.Issuer() + "/authorize", TokenEndpoint: idp.Issuer() + "/token",
-		IssInResponse: true, AuthMethod: oauth.ClientSecretBasic,
+		IssInResponse: true, AuthMethod: oauth.ClientSecretBasic, Revocation: provider.Revocation{Endpoint: idp.Issuer() + "/revoke"},
 	}
 	if d := cmp.Diff(want, v); d != "" {
 		t.Error(d)
@@ -102,6 +102,10 @@ func TestVendorIsNotAskedWhatIsKnown(t *testing.T) {
 			for _, u := range []*string{&want.Issuer, &want.AuthorizationEndpoint, &want.TokenEndpoint} {
 				*u = strings.ReplaceAll(*u, "{tenant}", "t")
 			}
+			if strings.HasPrefix(preset.Revocation.Endpoint, "/") {
+				want.Revocation.Endpoint = strings.Replace(want.TokenEndpoint, "/token", preset.Revocation.Endpoint, 1)
+			}
+			want.Revocation.Endpoint = strings.ReplaceAll(want.Revocation.Endpoint, "{client_id}", "c")
 			v, err := r.Vendor(t.Context(), c)
 			if d := cmp.Diff(want, v); d != "" || err != nil {
 				t.Error(d, err)
