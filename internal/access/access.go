@@ -26,7 +26,7 @@ type Gate struct {
 // New makes a gate.
 func New(log Recorder, metrics *telemetry.Metrics) *Gate {
 	g := &Gate{log: log, counted: map[audit.Outcome]interface{ Inc() }{}, failed: metrics.Audit.WithLabelValues("failed")}
-	for _, o := range []audit.Outcome{audit.Allowed, audit.Denied, audit.Refused} {
+	for _, o := range []audit.Outcome{audit.Allowed, audit.Denied, audit.Refused, audit.Performed, audit.Abandoned} {
 		g.counted[o] = metrics.Audit.WithLabelValues(string(o))
 	}
 	return g
@@ -62,6 +62,11 @@ func (g *Gate) Refuse(c iam.Caller, r Request, cause error) error {
 		return err
 	}
 	return cause
+}
+
+// Receipt records how something ended that the server did by itself, in the name of c.
+func (g *Gate) Receipt(c iam.Caller, r Request, o audit.Outcome, how string) error {
+	return g.record(c, r, o, how)
 }
 
 func (g *Gate) record(c iam.Caller, r Request, o audit.Outcome, reason string) error {

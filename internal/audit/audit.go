@@ -25,14 +25,18 @@ const (
 	Allowed Outcome = "allowed" // policy allows; what comes of it is the operation's own answer
 	Denied  Outcome = "denied"  // policy, ceiling or freeze denies
 	Refused Outcome = "refused" // a handle (workload access token, session, cursor) is not the caller's or does not open
+
+	// Of what the server does by itself, in the name of an earlier decision; Reason says how it went.
+	Performed Outcome = "performed"
+	Abandoned Outcome = "abandoned" // it could not be done
 )
 
-// Event is one decision.
+// Event is one decision, or a receipt of what followed from one.
 type Event struct {
 	ID        string    `json:"id"` // UUIDv7
 	Time      time.Time `json:"time"`
 	Account   string    `json:"account"`
-	Caller    string    `json:"caller"` // ARN
+	Caller    string    `json:"caller"` // ARN; of a receipt, that of what was done
 	AccessKey string    `json:"accessKey,omitempty"`
 	SourceIP  string    `json:"sourceIp,omitempty"`
 	RequestID string    `json:"requestId,omitempty"`

@@ -27,6 +27,7 @@ type Config struct {
 	Vault     *vault.Vault
 	Writes    Writes // the vault, or what wraps it
 	Leases    Leases
+	Outbox    Outbox
 	Gate      *access.Gate
 	Resolver  *provider.Resolver
 	OAuth     *oauth.Client
@@ -45,6 +46,7 @@ type Writes interface {
 	UpdateGrant(store.Grant) (version int64, err error)
 	UpdateSession(store.Session) (version int64, err error)
 	CompleteSession(store.Session, store.Grant) (version int64, err error)
+	InsertRevocation(store.Revocation) error
 }
 
 // Leases keep two processes from doing the same thing. AcquireLease answers fault.ConcurrentModification while somebody holds it.
@@ -120,11 +122,15 @@ func (b *Broker) endpoint(ctx context.Context, p *vault.OAuth2Provider, v provid
 	if err != nil {
 		return oauth.Endpoint{}, err
 	}
+	return b.endpointWith(p, v, clientSecret), nil
+}
+
+func (b *Broker) endpointWith(p *vault.OAuth2Provider, v provider.Vendor, clientSecret secret.String) oauth.Endpoint {
 	return oauth.Endpoint{
 		URL:                    v.TokenEndpoint,
 		Auth:                   oauth.ClientAuth{Method: v.AuthMethod, ID: p.Config.ClientID, Secret: clientSecret},
 		ResponseScopeSeparator: v.ResponseScopeSeparator, Header: v.Header, JSON: v.JSONRequest,
-	}, nil
+	}
 }
 
 // vendor finds the vendor of a provider; one that cannot be reached for discovery is to be tried again later.

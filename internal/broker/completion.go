@@ -186,11 +186,15 @@ func (b *Broker) exchange(ctx context.Context, s store.Session) error {
 	_, err = retryWrite(func() (int64, error) { return b.Writes.CompleteSession(s, g) })
 	if errors.Is(err, fault.ConcurrentModification) { // an earlier try may have been written after all
 		now, reloadErr := b.Vault.Session(ctx, s.ID)
-		if reloadErr == nil && now.State == store.SessionCompleted {
+		switch {
+		case reloadErr == nil && now.State == store.SessionCompleted:
 			return nil
+		case reloadErr != nil && !errors.Is(reloadErr, fault.NotFound):
+			return reloadErr
 		}
 	}
 	if errors.Is(err, fault.NotFound) || errors.Is(err, fault.ConcurrentModification) {
+		b.revokeLost(p, g)
 		return invalidSession("the workload identity or the provider was deleted or changed while it was completed")
 	}
 	return err

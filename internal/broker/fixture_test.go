@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -55,7 +56,7 @@ func newFixture(t testing.TB, dir string) *fixture {
 	t.Helper()
 	f := &fixture{t: t, path: filepath.Join(dir, "credence.db"), vendor: fakeidp.New(issuer)}
 	f.vendor.AddClient(fakeidp.Client{ID: "client", Secret: "client-secret"})
-	f.wire = &direct{handler: f.vendor.Handler()}
+	f.wire = &direct{handler: f.vendor.Handler(), asked: map[string]bool{}}
 	f.open(dir)
 	if err := f.Vault.CreateAccount(account); err != nil {
 		t.Fatal(err)
@@ -84,7 +85,7 @@ func (f *fixture) open(dir string) {
 	discovery := oauth.NewDiscovery(f.wire, func(string) error { return nil })
 	f.faults = &faults{Writes: v}
 	f.Broker = New(Config{
-		Vault: v, Writes: f.faults, Leases: f.store, Gate: access.New(audit.New(f.store), metrics),
+		Vault: v, Writes: f.faults, Leases: f.store, Outbox: f.store, Gate: access.New(audit.New(f.store), metrics),
 		Resolver: provider.NewResolver(provider.Presets, discovery), OAuth: &oauth.Client{HTTP: f.wire, NotSent: func(err error) bool { return errors.Is(err, errNotSent) }},
 		Users: workload.NewVerifier(workload.VerifierConfig{Issuers: f.store, Discovery: discovery, Keys: oauth.NewKeySets(f.wire)}),
 		ARNs:  iam.ARNs{Region: "us-east-1"}, PublicURL: publicURL, Metrics: metrics, Log: slog.New(slog.DiscardHandler),
@@ -278,6 +279,14 @@ type direct struct {
 	handler http.Handler
 	mu      sync.Mutex
 	down    bool
+	asked   map[string]bool // hosts
+}
+
+// hosts are those that requests went to.
+func (d *direct) hosts() map[string]bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return maps.Clone(d.asked)
 }
 
 var errNotSent = errors.New("connection refused")
@@ -291,6 +300,7 @@ func (d *direct) set(down bool) {
 func (d *direct) Do(req *http.Request) (_ *http.Response, err error) {
 	d.mu.Lock()
 	down := d.down
+	d.asked[req.URL.Host] = true
 	d.mu.Unlock()
 	if down {
 		return nil, errNotSent
@@ -369,6 +379,11 @@ func (f *faults) UpdateSession(s store.Session) (int64, error) {
 
 func (f *faults) CompleteSession(s store.Session, g store.Grant) (int64, error) {
 	return f.do(func() (int64, error) { return f.Writes.CompleteSession(s, g) })
+}
+
+func (f *faults) InsertRevocation(r store.Revocation) error {
+	_, err := f.do(func() (int64, error) { return 0, f.Writes.InsertRevocation(r) })
+	return err
 }
 
 func is(t testing.TB, err, kind error, fragment string) {

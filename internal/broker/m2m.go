@@ -82,6 +82,7 @@ func (b *Broker) clientCredentials(ctx context.Context, r request) (store.Grant,
 	g.RefreshToken = nil // RFC 6749 section 4.4.3: none belongs here, and none is kept
 	_, err = b.Writes.PutGrant(g)
 	if errors.Is(err, fault.NotFound) {
+		b.revokeLost(r.provider, g)
 		return store.Grant{}, fault.New(fault.NotFound, "The provider or the workload identity was deleted or changed meanwhile: try again")
 	}
 	return g, err

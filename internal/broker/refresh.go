@@ -8,6 +8,7 @@ import (
 
 	"credence/internal/fault"
 	"credence/internal/oauth"
+	"credence/internal/provider"
 	"credence/internal/store"
 	"credence/internal/vault"
 )
@@ -86,11 +87,40 @@ func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider,
 	if err := b.fill(ctx, &g, t, v.Lifetime); err != nil {
 		return store.Grant{}, err
 	}
+	renewed := g
 	if g, err = b.commitRefresh(g); err != nil {
+		if errors.Is(err, errDead) || errors.Is(err, fault.ConcurrentModification) {
+			b.revokeLost(p, renewed)
+		}
 		return store.Grant{}, err
 	}
 	outcome = "ok"
 	return g, nil
+}
+
+// refreshToRevoke gets an access token for a vendor that revokes by nothing else. dead: there is no grant any more. What comes of it is written before it
+// is used; a crash in between loses tokens that nobody else has.
+func (b *Broker) refreshToRevoke(ctx context.Context, r *store.Revocation, v provider.Vendor, e oauth.Endpoint) (dead bool, _ error) {
+	token, err := b.Vault.RefreshToken(ctx, r.Grant)
+	if err != nil {
+		return false, err
+	}
+	t, err := b.vendorCall(ctx, v, "refresh_token", func(ctx context.Context) (oauth.Token, error) {
+		return b.OAuth.Refresh(ctx, e, oauth.RefreshGrant{RefreshToken: token, Resources: r.Grant.Resources, Audiences: r.Grant.Audiences})
+	})
+	if err != nil {
+		failed, ok := errors.AsType[*oauth.Error](err)
+		dead = ok && failed.Outcome == oauth.Refused && failed.Code == "invalid_grant"
+		if dead {
+			err = nil
+		}
+		return dead, err
+	}
+	if err := b.fill(ctx, &r.Grant, t, v.Lifetime); err != nil {
+		return false, err
+	}
+	r.Version, err = b.Outbox.KeepRevocation(*r, revocationClaim)
+	return false, err
 }
 
 // recordIntent proves that the store takes writes before a one-time token is spent, and tells the next process if this one dies. A write whose answer

@@ -51,7 +51,8 @@ type Behaviour struct {
 	LieInDiscovery  string         // this issuer in the metadata
 	ExtraMetadata   map[string]any // override the members of the metadata; nil leaves one out
 	DropOldKeys     bool           // the JWKS holds the newest key only
-	RevokeStatus    int            // the revocation endpoint answers this status instead, and revokes nothing
+	RevokeStatus    int            // the revocation endpoint answers this status instead, with RetryAfter, and revokes nothing
+	CutAfterRevoke  bool           // the revocation endpoint revokes, and closes the connection without an answer
 }
 
 // Failures are the switches that Behaviour.Times limits. Where several are set, the first in this order decides.
@@ -73,6 +74,9 @@ type Failures struct {
 	NotJSON         bool          // 200 with an HTML page
 	HugeBody        bool          // the right answer and 8 MiB of padding
 }
+
+// Snapshot is the behaviour as it stands.
+func (v *Vendor) Snapshot() Behaviour { return v.snapshot() }
 
 // snapshot is the behaviour for one request.
 func (v *Vendor) snapshot() Behaviour {

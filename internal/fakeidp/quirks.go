@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -21,6 +22,84 @@ type Quirks struct {
 	ErrorsAre200    bool       // refusals come with the status 200
 	OKMember        bool       // every JSON answer says "ok": whether it is a success
 	NestedUserToken bool       // a token that no scope was asked for stands in authed_user
+	Revoking        Revoking
+}
+
+// Revoking is how a vendor takes revocations, to the letter: a request that has anything else is refused.
+type Revoking struct {
+	At        string // method and path below the issuer; "" is POST /revoke
+	Auth      string // Basic, Post, ByID, ByToken or ByNobody; "" is Basic or Post
+	Parameter string // that holds the token; "" is token
+	NoHint    bool   // token_type_hint is refused
+	JSON      bool   // a JSON object, no form
+	Only      string // the one kind that it takes, access_token or refresh_token; "" is either
+	Family    bool   // an access token takes its family along
+	Status    int    // of success; 0 = 200
+}
+
+// Client authentication of revocations, beside Basic and Post.
+const (
+	ByID     = "none"      // the client id alone
+	ByToken  = "bearer"    // the token that is to be revoked, and no parameter
+	ByNobody = "anonymous" // none at all
+)
+
+// revokes reports whether a request is one to the revocation endpoint.
+func (q Revoking) revokes(r *http.Request, path string) bool {
+	at := q.At
+	if at == "" {
+		at = "POST /revoke"
+	}
+	return r.Method+" "+strings.TrimPrefix(r.URL.EscapedPath(), path) == at
+}
+
+// token is the token that a revocation request is about, and the id of the client that it must belong to, "" when any will do. It needs v.mu held.
+func (q Revoking) token(v *Vendor, r *http.Request) (value, clientID string, _ *refusal) {
+	parameter := q.Parameter
+	if parameter == "" {
+		parameter = "token"
+	}
+	allowed := []string{parameter}
+	if !q.NoHint {
+		allowed = append(allowed, "token_type_hint")
+	}
+	value = r.PostForm.Get(parameter)
+	scheme, bearer, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	switch q.Auth {
+	case ByToken:
+		if scheme != "Bearer" {
+			return "", "", &refusal{http.StatusUnauthorized, "invalid_token", "the token must authenticate the request"}
+		}
+		if t := v.accessTokens[bearer]; t == nil || !t.live() {
+			return "", "", &refusal{http.StatusUnauthorized, "invalid_token", "the token is unknown or dead"}
+		}
+		value, allowed = bearer, nil
+	case ByID, ByNobody:
+		if scheme != "" {
+			return "", "", &refusal{code: "invalid_request", description: "no Authorization header is wanted"}
+		}
+		if q.Auth == ByID {
+			clientID, allowed = r.PostForm.Get("client_id"), append(allowed, "client_id")
+		}
+	default:
+		client, method, err := v.identify(r)
+		if err != nil {
+			return "", "", err
+		}
+		if q.Auth != "" && method != q.Auth {
+			return "", "", &refusal{http.StatusUnauthorized, "invalid_client", "revocations take " + q.Auth}
+		}
+		clientID, allowed = client.ID, append(allowed, "client_id", "client_secret")
+	}
+	for name := range r.PostForm {
+		if !slices.Contains(allowed, name) {
+			return "", "", &refusal{code: "invalid_request", description: "the parameter " + name + " is not known"}
+		}
+	}
+	if mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); len(r.PostForm) > 0 && (mediaType == "application/json") != q.JSON {
+		return "", "", &refusal{code: "invalid_request", description: "the body is " + mediaType}
+	}
+	return value, clientID, nil
 }
 
 // readJSON makes a form of a JSON body, so that the rest need not know. A body that is no object of strings is left alone.

@@ -1,6 +1,7 @@
 package fakeidp
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 )
@@ -22,37 +23,50 @@ func (v *Vendor) serveResource(w http.ResponseWriter, r *http.Request) {
 
 // serveRevoke is the revocation endpoint (RFC 7009). A refresh token takes its family along, an access token only itself; an unknown token is
 // no error. token_type_hint is not needed.
-func (v *Vendor) serveRevoke(w http.ResponseWriter, r *http.Request) {
-	b := v.snapshot()
+func (v *Vendor) serveRevoke(w http.ResponseWriter, r *http.Request, b Behaviour) {
 	if b.RevokeStatus != 0 {
+		if b.RetryAfter != "" {
+			w.Header().Set("Retry-After", b.RetryAfter)
+		}
 		http.Error(w, http.StatusText(b.RevokeStatus), b.RevokeStatus)
 		return
 	}
-	if err := v.revoke(r); err != nil {
+	if err := v.revoke(r, b.Revoking); err != nil {
 		b.refuse(w, err)
+		return
 	}
+	if b.CutAfterRevoke {
+		panic(http.ErrAbortHandler)
+	}
+	if b.OKMember {
+		writeJSON(w, http.StatusOK, map[string]bool{"ok": true, "revoked": true})
+		return
+	}
+	w.WriteHeader(cmp.Or(b.Revoking.Status, http.StatusOK))
 }
 
-func (v *Vendor) revoke(r *http.Request) *refusal {
+func (v *Vendor) revoke(r *http.Request, q Revoking) *refusal {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if err := checkUnique(r.PostForm); err != nil {
 		return err
 	}
-	client, err := v.authenticate(r)
+	value, clientID, err := q.token(v, r)
 	if err != nil {
 		return err
 	}
-	value := r.PostForm.Get("token")
 	if value == "" {
-		return &refusal{code: "invalid_request", description: "token is missing"}
+		return &refusal{code: "invalid_request", description: "the token is missing"}
 	}
 	access, isAccess := v.accessTokens[value]
 	refresh, isRefresh := v.refreshTokens[value]
 	switch {
-	case isAccess && access.family.clientID == client.ID:
+	case isAccess && q.Only == "refresh_token", isRefresh && q.Only == "access_token":
+		return &refusal{code: "unsupported_token_type", description: "only a " + q.Only + " can be revoked"}
+	case isAccess && (clientID == "" || access.family.clientID == clientID):
 		access.revoked = true
-	case isRefresh && refresh.family.clientID == client.ID:
+		access.family.revoked = access.family.revoked || q.Family
+	case isRefresh && (clientID == "" || refresh.family.clientID == clientID):
 		refresh.family.revoked = true
 	case isAccess || isRefresh:
 		return &refusal{code: "invalid_grant", description: "the token belongs to another client"}

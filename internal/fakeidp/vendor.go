@@ -93,7 +93,6 @@ func New(issuer string) *Vendor {
 	mux.HandleFunc("GET "+v.path+"/authorize", v.serveAuthorize)
 	mux.HandleFunc("POST "+v.path+"/authorize", v.serveAuthorize)
 	mux.HandleFunc("POST "+v.path+"/token", v.serveToken)
-	mux.HandleFunc("POST "+v.path+"/revoke", v.serveRevoke)
 	mux.HandleFunc("GET "+v.path+"/resource", v.serveResource)
 	v.handler = v.record(mux)
 	return v
@@ -171,6 +170,10 @@ func (v *Vendor) record(next http.Handler) http.Handler {
 		v.mu.Unlock()
 		if err != nil {
 			Behaviour{}.refuse(w, &refusal{code: "invalid_request", description: "the query or the form cannot be read"})
+			return
+		}
+		if b := v.snapshot(); b.Revoking.revokes(r, v.path) {
+			v.serveRevoke(w, r, b)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -134,7 +134,7 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 
 	controlPlane := control.New(control.Config{Vault: v, Store: st, Gate: gate, Resolver: resolver, ARNs: arns, CheckURL: out.CheckURL, PublicURL: s.publicURL})
 	brokerPlane := broker.New(broker.Config{
-		Vault: v, Writes: v, Leases: st, Gate: gate, Resolver: resolver, OAuth: &oauth.Client{HTTP: out, NotSent: egress.NotSent}, Users: users,
+		Vault: v, Writes: v, Leases: st, Outbox: st, Gate: gate, Resolver: resolver, OAuth: &oauth.Client{HTTP: out, NotSent: egress.NotSent}, Users: users,
 		ARNs: arns, PublicURL: s.publicURL, Dev: cfg.Dev, Metrics: metrics, Log: cfg.Log,
 	})
 	s.broker = brokerPlane
@@ -263,9 +263,10 @@ func (s *Server) Run(ctx context.Context) error {
 		}()
 	}
 	tuneCollector()
-	purgeCtx, stopPurge := context.WithCancel(ctx)
-	purged := make(chan struct{})
-	go func() { defer close(purged); s.purge(purgeCtx) }()
+	jobs, stopJobs := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { s.purge(jobs) })
+	running.Go(func() { s.broker.RevokeTokens(jobs) })
 
 	var err error
 	select {
@@ -273,13 +274,13 @@ func (s *Server) Run(ctx context.Context) error {
 	case err = <-failed:
 	}
 	s.draining.Store(true)
-	stopPurge()
+	stopJobs()
 	drain, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
 	for _, l := range s.listeners {
 		err = errors.Join(err, l.http.Shutdown(drain))
 	}
-	<-purged
+	running.Wait()
 	s.broker.Wait()
 	return errors.Join(err, s.Close())
 }

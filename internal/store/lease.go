@@ -35,13 +35,17 @@ func (s *Store) ReleaseLease(l Lease) error {
 	})
 }
 
-// Purge removes what nobody can use any more: sessions and grants without refresh token that expired before the given time, and free leases.
+// Purge removes what nobody can use any more: sessions and grants without refresh token that expired before the given time, revocations that were
+// finished then, and free leases.
 func (s *Store) Purge(before time.Time) error {
 	return s.write(func(t *tx) error {
 		if err := t.exec(`DELETE FROM authorization_sessions WHERE expires_at < $1`, millis(before)); err != nil {
 			return err
 		}
 		if err := t.exec(`DELETE FROM grants WHERE refresh_token IS NULL AND expires_at <> 0 AND expires_at < $1`, millis(before)); err != nil {
+			return err
+		}
+		if err := t.exec(`DELETE FROM revocations WHERE state <> 'pending' AND finished_at < $1`, millis(before)); err != nil {
 			return err
 		}
 		return t.exec(`DELETE FROM leases WHERE held_until < $1`, millis(before))

@@ -65,9 +65,18 @@ func (s *Store) OAuth2Providers(ctx context.Context, account string, p Page) ([]
 	return rows, more, err
 }
 
-// UpdateOAuth2Provider replaces the changeable columns, if the row still has the version that p was read with.
+// UpdateOAuth2Provider replaces the changeable columns, if the row still has the version that p was read with. A new generation ends the grants of
+// the one before: they are removed, and to be revoked at its vendor.
 func (s *Store) UpdateOAuth2Provider(p OAuth2Provider) error {
 	return s.write(func(t *tx) error {
+		var generation string
+		err := t.get([]any{&generation}, `SELECT generation FROM oauth2_providers WHERE account = $1 AND name = $2 AND incarnation = $3`, p.Account, p.Name, p.Incarnation)
+		if err == nil && generation != p.Generation {
+			err = t.revokeGrants(CauseProviderChanged, p.Account, `g.provider_incarnation = $2`, p.Incarnation)
+		}
+		if err != nil && err != fault.NotFound { // below, one that is not there has changed meanwhile
+			return err
+		}
 		if err := t.change(fault.ConcurrentModification, `UPDATE oauth2_providers SET generation = $4, config = $5, client_secret = $6, updated_at = $7, version = version + 1
 			WHERE account = $1 AND name = $2 AND incarnation = $3 AND version = $8`,
 			p.Account, p.Name, p.Incarnation, p.Generation, p.Config, p.ClientSecret, millis(p.UpdatedAt), p.Version); err != nil {
@@ -77,17 +86,21 @@ func (s *Store) UpdateOAuth2Provider(p OAuth2Provider) error {
 	})
 }
 
-// DeleteOAuth2Provider removes a provider with its tags, grants and authorization sessions.
+// DeleteOAuth2Provider removes a provider with its tags, grants, which are to be revoked at the vendor, and authorization sessions.
 func (s *Store) DeleteOAuth2Provider(account, name, resource string) error {
 	return s.write(func(t *tx) error {
 		var incarnation string
-		if err := t.get([]any{&incarnation}, `DELETE FROM oauth2_providers WHERE account = $1 AND name = $2 RETURNING incarnation`, account, name); err != nil {
+		if err := t.get([]any{&incarnation}, `SELECT incarnation FROM oauth2_providers WHERE account = $1 AND name = $2`, account, name); err != nil {
 			return err
 		}
-		for _, table := range []string{"grants", "authorization_sessions"} {
-			if err := t.exec(`DELETE FROM `+table+` WHERE account = $1 AND provider_incarnation = $2`, account, incarnation); err != nil {
-				return err
-			}
+		if err := t.revokeGrants(CauseProviderDeleted, account, `g.provider_incarnation = $2`, incarnation); err != nil {
+			return err
+		}
+		if err := t.change(fault.NotFound, `DELETE FROM oauth2_providers WHERE account = $1 AND name = $2 AND incarnation = $3`, account, name, incarnation); err != nil {
+			return err
+		}
+		if err := t.exec(`DELETE FROM authorization_sessions WHERE account = $1 AND provider_incarnation = $2`, account, incarnation); err != nil {
+			return err
 		}
 		return t.deleted(account, resource)
 	})

@@ -56,17 +56,18 @@ func (s *Store) UpdateWorkload(w Workload) error {
 	})
 }
 
-// DeleteWorkload removes a workload identity with its tags, grants and authorization sessions.
+// DeleteWorkload removes a workload identity with its tags, grants, which are to be revoked at their vendors, and authorization sessions.
 func (s *Store) DeleteWorkload(account, name, resource string) error {
 	return s.write(func(t *tx) error {
 		var incarnation string
 		if err := t.get([]any{&incarnation}, `DELETE FROM workload_identities WHERE account = $1 AND name = $2 RETURNING incarnation`, account, name); err != nil {
 			return err
 		}
-		for _, table := range []string{"grants", "authorization_sessions"} {
-			if err := t.exec(`DELETE FROM `+table+` WHERE account = $1 AND workload_incarnation = $2`, account, incarnation); err != nil {
-				return err
-			}
+		if err := t.revokeGrants(CauseWorkloadDeleted, account, `g.workload_incarnation = $2`, incarnation); err != nil {
+			return err
+		}
+		if err := t.exec(`DELETE FROM authorization_sessions WHERE account = $1 AND workload_incarnation = $2`, account, incarnation); err != nil {
+			return err
 		}
 		return t.deleted(account, resource)
 	})

@@ -22,6 +22,9 @@ type Metrics struct {
 	Vendor   *prometheus.HistogramVec // vendor, grant type, outcome
 	Cache    *prometheus.CounterVec   // cache, result
 	Audit    *prometheus.CounterVec   // outcome: of decisions recorded
+
+	Revocations        *prometheus.CounterVec // vendor, outcome: attempts to revoke a grant at its vendor
+	RevocationsPending prometheus.Gauge
 }
 
 var seconds = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
@@ -41,16 +44,21 @@ func New() *Metrics {
 		Tokens:   counter("resource_tokens_total", "Answers of GetResourceOauth2Token.", "flow", "outcome"),
 		Consents: counter("consents_total", "Steps of authorization sessions.", "step", "outcome"),
 		Refresh:  counter("refreshes_total", "Refreshes of grants by how they ended.", "outcome"),
-		Vendor:   histogram("vendor_seconds", "Calls to token endpoints of vendors.", "vendor", "grant_type", "outcome"),
+		Vendor:   histogram("vendor_seconds", "Calls to token and revocation endpoints of vendors.", "vendor", "grant_type", "outcome"),
 		Cache:    counter("cache_lookups_total", "Lookups in the caches of sealed rows.", "cache", "result"),
 		Audit:    counter("audit_events_total", "Audit events recorded, or failed to be.", "outcome"),
+
+		Revocations: counter("revocations_total", "Attempts to revoke a grant at its vendor.", "vendor", "outcome"),
+		RevocationsPending: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: "credence", Name: "revocations_pending", Help: "Grants of which the vendor has still to be told that they are over.",
+		}),
 	}
-	m.Registry.MustRegister(m.Requests, m.Latency, m.Tokens, m.Consents, m.Refresh, m.Vendor, m.Cache, m.Audit,
+	m.Registry.MustRegister(m.Requests, m.Latency, m.Tokens, m.Consents, m.Refresh, m.Vendor, m.Cache, m.Audit, m.Revocations, m.RevocationsPending,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
-// ObserveVendor counts one call to a vendor's token endpoint.
+// ObserveVendor counts one call to a vendor's token endpoint, or, as grant type revocation, to its revocation endpoint.
 func (m *Metrics) ObserveVendor(vendor, grantType, outcome string, since time.Time) {
 	m.Vendor.WithLabelValues(vendor, grantType, outcome).Observe(time.Since(since).Seconds())
 }

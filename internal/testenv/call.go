@@ -78,13 +78,32 @@ func (e *Env) Do(req *http.Request) Answer {
 	return Answer{resp.StatusCode, resp.Header, string(text)}
 }
 
-// Audit lists the recorded events of an account.
-func (e *Env) Audit(account string) []audit.Event {
+// rows opens the server's database beside it.
+func (e *Env) rows() *store.Store {
 	e.T.Helper()
 	st, err := store.Open(context.Background(), store.Config{Path: filepath.Join(e.Config.DataDir, "credence.db"), KeepSchema: true})
 	if err != nil {
 		e.T.Fatal(err)
 	}
+	return st
+}
+
+// Pending counts the revocations of which vendors have still to be told.
+func (e *Env) Pending() int {
+	e.T.Helper()
+	st := e.rows()
+	defer func() { _ = st.Close() }()
+	pending, _, err := st.PendingRevocations(context.Background())
+	if err != nil {
+		e.T.Fatal(err)
+	}
+	return pending
+}
+
+// Audit lists the recorded events of an account.
+func (e *Env) Audit(account string) []audit.Event {
+	e.T.Helper()
+	st := e.rows()
 	defer func() { _ = st.Close() }()
 	batches, err := st.AuditBatches(context.Background(), account)
 	if err != nil {

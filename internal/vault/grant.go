@@ -2,7 +2,9 @@ package vault
 
 import (
 	"context"
+	"errors"
 
+	"credence/internal/fault"
 	"credence/internal/secret"
 	"credence/internal/store"
 )
@@ -40,6 +42,15 @@ func (v *Vault) SealUserName(ctx context.Context, g *store.Grant, name string) (
 	return err
 }
 
+// UserName opens the readable form of the grant's user; empty without one.
+func (v *Vault) UserName(ctx context.Context, g store.Grant) (string, error) {
+	if g.UserName == nil {
+		return "", nil
+	}
+	plaintext, err := v.open(ctx, grantPlace(g, "user_name"), g.UserName)
+	return string(plaintext), err
+}
+
 // AccessToken opens the access token of a grant.
 func (v *Vault) AccessToken(ctx context.Context, g store.Grant) (secret.String, error) {
 	plaintext, err := v.open(ctx, grantPlace(g, "access_token"), g.AccessToken)
@@ -62,6 +73,22 @@ func (v *Vault) PutGrant(g store.Grant) (version int64, err error) {
 func (v *Vault) UpdateGrant(g store.Grant) (version int64, err error) {
 	defer v.grants.forget(key(g.Account, g.Key))
 	return v.store.UpdateGrant(g)
+}
+
+// InsertRevocation adds to the outbox what a vendor has to be told of tokens that SealTokens sealed.
+func (v *Vault) InsertRevocation(r store.Revocation) error { return v.store.InsertRevocation(r) }
+
+// RevokedProvider is the provider of a revocation: as it stands now, when it is still the same generation, since its secret may have been renewed; else
+// as it was.
+func (v *Vault) RevokedProvider(ctx context.Context, r store.Revocation) (*OAuth2Provider, error) {
+	p, err := v.OAuth2Provider(ctx, r.Grant.Account, r.Grant.Provider)
+	if err == nil && p.Row.Incarnation == r.Grant.ProviderIncarnation && p.Row.Generation == r.Grant.Generation {
+		return p, nil
+	}
+	if err != nil && !errors.Is(err, fault.NotFound) {
+		return nil, err
+	}
+	return newOAuth2Provider(r.Provider())
 }
 
 func sessionPlace(s store.Session, column string) place {

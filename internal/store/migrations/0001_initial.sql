@@ -209,6 +209,38 @@ CREATE INDEX authorization_sessions_workload ON authorization_sessions (account,
 CREATE INDEX authorization_sessions_provider ON authorization_sessions (account, provider_incarnation);
 CREATE INDEX authorization_sessions_expiry ON authorization_sessions (expires_at);
 
+-- An outbox: tokens whose grant is gone, and whose vendor has still to be told. What is sealed keeps the seal of the grant and the provider that it was of,
+-- and config is the provider's as it was then. When state is not pending any more, nothing sealed is left. next_at is by the database's clock.
+CREATE TABLE revocations (
+    account              TEXT NOT NULL,
+    id                   TEXT NOT NULL,
+    cause                TEXT NOT NULL,
+    grant_key            TEXT NOT NULL,
+    flow                 TEXT NOT NULL,
+    workload             TEXT NOT NULL,
+    provider             TEXT NOT NULL,
+    provider_incarnation TEXT NOT NULL,
+    provider_generation  TEXT NOT NULL,
+    user_key             TEXT NOT NULL,
+    user_name            BYTEA,
+    access_token         BYTEA,
+    refresh_token        BYTEA,
+    expires_at           BIGINT NOT NULL,
+    vendor               TEXT NOT NULL,
+    config               TEXT NOT NULL,
+    client_secret        BYTEA,
+    state                TEXT NOT NULL,
+    attempts             BIGINT NOT NULL,
+    next_at              BIGINT NOT NULL,
+    last_error           TEXT NOT NULL,
+    created_at           BIGINT NOT NULL,
+    finished_at          BIGINT NOT NULL,
+    version              BIGINT NOT NULL,
+    PRIMARY KEY (account, id)
+);
+CREATE INDEX revocations_due ON revocations (next_at) WHERE state = 'pending';
+CREATE INDEX revocations_finished ON revocations (finished_at) WHERE state <> 'pending';
+
 -- A lease is held until held_until by the database's clock. fence rises with every change of hands.
 CREATE TABLE leases (
     account    TEXT NOT NULL,

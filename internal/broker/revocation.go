@@ -1,0 +1,260 @@
+package broker
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"math/big"
+	"sync"
+	"time"
+
+	"credence/internal/access"
+	"credence/internal/audit"
+	"credence/internal/fault"
+	"credence/internal/iam"
+	"credence/internal/oauth"
+	"credence/internal/provider"
+	"credence/internal/secret"
+	"credence/internal/store"
+	"credence/internal/vault"
+)
+
+// Outbox is where revocations wait until vendors have been told. A claim is a lease: nobody else gets the same one until its time is up.
+type Outbox interface {
+	PendingRevocations(ctx context.Context) (pending, due int, err error)
+	ClaimRevocation(d time.Duration) (store.Revocation, error)
+	KeepRevocation(r store.Revocation, d time.Duration) (version int64, err error)
+	FinishRevocation(store.Revocation) error
+	InUse(ctx context.Context, account, providerIncarnation, generation, userKey string, anybody bool) (bool, error)
+}
+
+const (
+	revocationPoll    = time.Second     // between looks at the outbox
+	revocationClaim   = 2 * time.Minute // longer than a discovery, a refresh and two revocations
+	revocationWorkers = 4               // vendors that are told at the same time
+	firstDelay        = 30 * time.Second
+	maxDelay          = 6 * time.Hour
+	// A vendor that says no is asked again for a day, since a client secret may be put right; one that does not answer, for a week.
+	maxRefused = 24 * time.Hour
+	maxAge     = 7 * 24 * time.Hour
+)
+
+// revokeLost puts tokens that a vendor has just given, and that nobody can have any more, into the outbox. When that fails, they are lost to us, too; the
+// log says so.
+func (b *Broker) revokeLost(p *vault.OAuth2Provider, g store.Grant) {
+	r := store.Revocation{ID: rand.Text() + "/" + g.Key, Cause: store.CauseLost, Grant: g, Vendor: p.Row.Vendor, Config: p.Row.Config, ClientSecret: p.Row.ClientSecret}
+	_, err := retryWrite(func() (int64, error) { return 0, b.Writes.InsertRevocation(r) })
+	if err != nil {
+		b.Log.Error("tokens of a deleted grant cannot be revoked", "account", g.Account, "workload", g.Workload, "provider", g.Provider, "cause", err.Error())
+	}
+}
+
+// RevokeTokens tells vendors of the grants that are over, until ctx ends; what is under way then comes to its end.
+func (b *Broker) RevokeTokens(ctx context.Context) {
+	tick := time.NewTicker(revocationPoll)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			b.revokeDue(ctx)
+		}
+	}
+}
+
+func (b *Broker) revokeDue(ctx context.Context) {
+	pending, due, err := b.Outbox.PendingRevocations(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			b.Log.Error("the outbox of revocations cannot be read", "cause", err.Error())
+		}
+		return
+	}
+	b.Metrics.RevocationsPending.Set(float64(pending))
+	var workers sync.WaitGroup
+	for range min(due, revocationWorkers) {
+		workers.Go(func() {
+			for ctx.Err() == nil && b.revokeNext(context.WithoutCancel(ctx)) {
+			}
+		})
+	}
+	workers.Wait()
+}
+
+// revokeNext takes one revocation that is due as far as it goes now; it is false when there is none.
+func (b *Broker) revokeNext(ctx context.Context) bool {
+	r, err := b.Outbox.ClaimRevocation(revocationClaim)
+	if err != nil {
+		if !errors.Is(err, fault.NotFound) {
+			b.Log.Error("a revocation cannot be claimed", "cause", err.Error())
+		}
+		return false
+	}
+	state, answer, err := b.revoke(ctx, &r)
+	if err != nil {
+		answer = err.Error()
+		if age := time.Since(r.CreatedAt); age < maxRefused || age < maxAge && !isRefused(err) {
+			r.LastError = answer
+			if _, err := b.Outbox.KeepRevocation(r, delay(r.Attempts, err)); err != nil && !errors.Is(err, fault.ConcurrentModification) {
+				b.Log.Error("a revocation cannot be written", "cause", err.Error()) // its claim ends by itself
+			}
+			b.Metrics.Revocations.WithLabelValues(r.Vendor, "retried").Inc()
+			return true
+		}
+		state = store.RevocationAbandoned
+	}
+	// The receipt comes first: one too many says the same twice, one too few would leave nothing of what was done.
+	if err := b.receipt(ctx, r, state, answer); err != nil {
+		b.Log.Error("a revocation cannot be recorded, so it is not finished", "cause", err.Error())
+		return true
+	}
+	r.State, r.LastError = state, answer
+	if err := b.Outbox.FinishRevocation(r); err != nil && !errors.Is(err, fault.ConcurrentModification) {
+		b.Log.Error("a revocation cannot be written", "cause", err.Error())
+	}
+	b.Metrics.Revocations.WithLabelValues(r.Vendor, string(state)).Inc()
+	return true
+}
+
+// revoke tells the vendor. An error means that it is to be tried again.
+func (b *Broker) revoke(ctx context.Context, r *store.Revocation) (state store.RevocationState, answer string, _ error) {
+	p, err := b.Vault.RevokedProvider(ctx, *r)
+	if err != nil {
+		return "", "", err
+	}
+	v, err := b.vendor(ctx, p)
+	if err != nil {
+		return "", "", err
+	}
+	if v.Revocation.Endpoint == "" {
+		return store.RevocationUnsupported, "the vendor has no revocation endpoint", nil
+	}
+	if inUse, err := b.inUse(ctx, r.Grant, p, v.Revocation.Reach); err != nil {
+		return "", "", err
+	} else if inUse {
+		return store.RevocationKept, "not sent: the vendor might end another grant, which is in use, with it", nil
+	}
+	e, err := b.endpoint(ctx, p, v)
+	if errors.Is(err, fault.NotFound) || errors.Is(err, fault.AccessDenied) {
+		e, err = b.endpointWith(p, v, secret.String{}), nil // a secret kept elsewhere may be gone by now; some vendors do without
+	}
+	if err != nil {
+		return "", "", err
+	}
+	if v.Revocation.Token == oauth.AccessToken && r.Grant.RefreshToken != nil && !valid(r.Grant) {
+		if dead, err := b.refreshToRevoke(ctx, r, v, e); dead || err != nil {
+			return store.RevocationDone, "the refresh token was not alive any more", err
+		}
+	}
+	to := oauth.Revocation{
+		URL: v.Revocation.Endpoint, Auth: e.Auth, Header: v.Header, Method: v.Revocation.Method, Parameter: v.Revocation.Parameter,
+		NoHint: v.Revocation.NoHint, JSON: v.Revocation.JSON, GoneStatus: v.Revocation.GoneStatus,
+	}
+	if v.Revocation.Auth != "" {
+		to.Auth.Method = v.Revocation.Auth
+	}
+	for _, t := range []struct {
+		kind  oauth.TokenKind
+		alive bool
+		open  func(context.Context, store.Grant) (secret.String, error)
+	}{
+		{oauth.RefreshToken, r.Grant.RefreshToken != nil, b.Vault.RefreshToken},
+		{oauth.AccessToken, r.Grant.AccessToken != nil && valid(r.Grant), b.Vault.AccessToken},
+	} {
+		if !t.alive || v.Revocation.Token != "" && v.Revocation.Token != t.kind {
+			continue
+		}
+		token, err := t.open(ctx, r.Grant)
+		if err != nil {
+			return "", "", err
+		}
+		said, err := b.revokeToken(ctx, v, to, t.kind, token)
+		if e, ok := errors.AsType[*oauth.Error](err); ok && e.Outcome == oauth.Refused && e.Code == "unsupported_token_type" {
+			continue // RFC 7009 section 2.2.1
+		}
+		if err != nil {
+			return "", "", err
+		}
+		if answer != "" {
+			answer += ", "
+		}
+		answer += string(t.kind) + ": " + said
+	}
+	if answer == "" {
+		return store.RevocationUnsupported, "the vendor cannot revoke the tokens that there are", nil
+	}
+	return store.RevocationDone, answer, nil
+}
+
+// revokeToken is one call to a revocation endpoint, with its own deadline and metric.
+func (b *Broker) revokeToken(ctx context.Context, v provider.Vendor, to oauth.Revocation, kind oauth.TokenKind, token secret.String) (answer string, _ error) {
+	_, err := b.vendorCall(ctx, v, "revocation", func(ctx context.Context) (_ oauth.Token, err error) {
+		answer, err = b.OAuth.Revoke(ctx, to, kind, token)
+		return oauth.Token{}, err
+	})
+	return answer, err
+}
+
+// inUse reports whether a revocation could end a grant that is in use. It is asked right before each attempt: the user may have consented anew meanwhile.
+func (b *Broker) inUse(ctx context.Context, g store.Grant, p *vault.OAuth2Provider, reach provider.Reach) (bool, error) {
+	if reach == provider.ReachGrant {
+		return false, nil
+	}
+	page := store.Page{Limit: 100}
+	for more := true; more; {
+		var all []*vault.OAuth2Provider
+		var err error
+		if all, more, err = b.Vault.OAuth2Providers(ctx, g.Account, page); err != nil {
+			return false, err
+		}
+		for _, other := range all {
+			page.After = other.Row.Name
+			if !other.Config.SameClient(p.Config) {
+				continue
+			}
+			if used, err := b.Outbox.InUse(ctx, g.Account, other.Row.Incarnation, other.Row.Generation, g.UserKey, reach == provider.ReachClient); used || err != nil {
+				return used, err
+			}
+		}
+	}
+	return false, nil
+}
+
+// receipt is what the audit log says of a revocation that came to its end.
+func (b *Broker) receipt(ctx context.Context, r store.Revocation, state store.RevocationState, answer string) error {
+	outcome := audit.Performed
+	if state == store.RevocationAbandoned || state == store.RevocationUnsupported {
+		outcome = audit.Abandoned
+	}
+	g := r.Grant
+	user, err := b.Vault.UserName(ctx, g)
+	if err != nil && state != store.RevocationAbandoned { // one whose keys are gone must end, too
+		return err
+	}
+	c := iam.Caller{Account: g.Account, ARN: b.ARNs.Extension(g.Account, "revocation", r.ID)}
+	req := access.Request{
+		Action: "credence:RevokeAtVendor", Resources: []string{b.ARNs.OAuth2Provider(g.Account, g.Provider), b.ARNs.Workload(g.Account, g.Workload)}, Workload: g.Workload, User: user,
+	}
+	return b.Gate.Receipt(c, req, outcome, string(state)+" ("+string(r.Cause)+"): "+answer)
+}
+
+func isRefused(err error) bool {
+	e, ok := errors.AsType[*oauth.Error](err)
+	return ok && e.Outcome == oauth.Refused
+}
+
+// delay is how long to wait after so many attempts: twice as long each time, by a random part more, and as long as the vendor wants.
+func delay(attempts int64, err error) time.Duration {
+	d := maxDelay
+	if attempts < 10 {
+		d = min(firstDelay<<(attempts-1), maxDelay)
+	}
+	if n, err := rand.Int(rand.Reader, big.NewInt(int64(d/2))); err == nil {
+		d += time.Duration(n.Int64())
+	}
+	if e, ok := errors.AsType[*oauth.Error](err); ok {
+		d = max(d, e.RetryAfter)
+	}
+	return d
+}

@@ -1,0 +1,155 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"time"
+
+	"credence/internal/fault"
+)
+
+// Revocation is what a vendor has still to be told: the tokens of a grant that is gone. It outlives its provider, so it holds what there is to know of it.
+type Revocation struct {
+	ID    string
+	Cause RevocationCause
+	// Grant is whose tokens they are: Account, Key, Flow, Workload, Provider, ProviderIncarnation, Generation, UserKey, UserName, AccessToken, RefreshToken
+	// and ExpiresAt of it.
+	Grant        Grant
+	Vendor       string
+	Config       string // of the provider, at that generation
+	ClientSecret []byte
+	State        RevocationState
+	Attempts     int64
+	LastError    string // never a text with secrets
+	CreatedAt    time.Time
+	Version      int64
+}
+
+// RevocationCause is why a grant ended. Its values reach disk and audit events.
+type RevocationCause string
+
+// The causes.
+const (
+	CauseProviderDeleted RevocationCause = "provider_deleted"
+	CauseProviderChanged RevocationCause = "provider_changed"
+	CauseWorkloadDeleted RevocationCause = "workload_deleted"
+	CauseLost            RevocationCause = "lost" // the vendor gave the tokens when nobody could have them any more
+)
+
+// RevocationState is how a revocation stands.
+type RevocationState string
+
+// The states. All but the first are final.
+const (
+	RevocationPending     RevocationState = "pending"
+	RevocationDone        RevocationState = "revoked"
+	RevocationUnsupported RevocationState = "unsupported" // the vendor has no way, or none for these tokens
+	RevocationKept        RevocationState = "kept"        // it would have ended a grant that is in use
+	RevocationAbandoned   RevocationState = "abandoned"   // the vendor would not, for days
+)
+
+// Provider is the row of its provider as it was, as far as a revocation needs it.
+func (r Revocation) Provider() OAuth2Provider {
+	return OAuth2Provider{
+		Account: r.Grant.Account, Name: r.Grant.Provider, Incarnation: r.Grant.ProviderIncarnation, Generation: r.Grant.Generation,
+		Vendor: r.Vendor, Config: r.Config, ClientSecret: r.ClientSecret,
+	}
+}
+
+const revocationColumns = `account, id, cause, grant_key, flow, workload, provider, provider_incarnation, provider_generation, user_key, user_name,
+	access_token, refresh_token, expires_at, vendor, config, client_secret, state, attempts, next_at, last_error, created_at, finished_at, version`
+
+func revocationFields(r *Revocation) []any {
+	var nextAt, finishedAt time.Time
+	g := &r.Grant
+	return []any{
+		&g.Account, &r.ID, &r.Cause, &g.Key, &g.Flow, &g.Workload, &g.Provider, &g.ProviderIncarnation, &g.Generation, &g.UserKey, &g.UserName,
+		&g.AccessToken, &g.RefreshToken, moment{&g.ExpiresAt}, &r.Vendor, &r.Config, &r.ClientSecret, &r.State, &r.Attempts, moment{&nextAt}, &r.LastError,
+		moment{&r.CreatedAt}, moment{&finishedAt}, &r.Version,
+	}
+}
+
+// revokeGrants moves the grants g of an account for which a condition holds into the outbox; what cannot be of use to anybody any more is only removed.
+// It comes before the change of their providers, which it copies. The condition's parameters are $2, $3.
+func (t *tx) revokeGrants(cause RevocationCause, account, condition string, args ...any) error {
+	args = append([]any{account}, args...)
+	id, why := fmt.Sprintf("$%d", len(args)+1), fmt.Sprintf("$%d", len(args)+2)
+	if err := t.exec(`INSERT INTO revocations (`+revocationColumns+`)
+		SELECT g.account, `+id+` || g.grant_key, `+why+`, g.grant_key, g.flow, g.workload, g.provider, g.provider_incarnation, g.provider_generation,
+			g.user_key, g.user_name, g.access_token, g.refresh_token, g.expires_at, p.vendor, p.config, p.client_secret, 'pending', 0, {now}, '', {now}, 0, 1
+		FROM grants g JOIN oauth2_providers p ON p.account = g.account AND p.name = g.provider AND p.incarnation = g.provider_incarnation AND p.generation = g.provider_generation
+		WHERE g.account = $1 AND `+condition+` AND (g.refresh_token IS NOT NULL OR g.expires_at = 0 OR g.expires_at > {now})`,
+		append(slices.Clone(args), rand.Text()+"/", cause)...); err != nil {
+		return err
+	}
+	return t.exec(`DELETE FROM grants AS g WHERE g.account = $1 AND `+condition, args...)
+}
+
+// InsertRevocation adds a revocation that is due at once.
+func (s *Store) InsertRevocation(r Revocation) error {
+	return s.write(func(t *tx) error {
+		g := r.Grant
+		return t.exec(`INSERT INTO revocations (`+revocationColumns+`)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 'pending', 0, {now}, '', {now}, 0, 1)
+			ON CONFLICT (account, id) DO NOTHING`, // an earlier try of the same, whose answer was lost
+			g.Account, r.ID, r.Cause, g.Key, g.Flow, g.Workload, g.Provider, g.ProviderIncarnation, g.Generation, g.UserKey, g.UserName,
+			g.AccessToken, g.RefreshToken, millis(g.ExpiresAt), r.Vendor, r.Config, r.ClientSecret)
+	})
+}
+
+// PendingRevocations counts those that are not finished, and those of them that are due.
+func (s *Store) PendingRevocations(ctx context.Context) (pending, due int, err error) {
+	counts, err := readOne(ctx, s, func(r scanner) (n [2]int, err error) { return n, r.Scan(&n[0], &n[1]) },
+		`SELECT COUNT(*), COUNT(CASE WHEN next_at <= {now} THEN 1 END) FROM revocations WHERE state = 'pending'`)
+	return counts[0], counts[1], err
+}
+
+// ClaimRevocation takes the revocation that has been due longest; nobody else gets it for d, by the database's clock. fault.NotFound when none is due.
+func (s *Store) ClaimRevocation(d time.Duration) (r Revocation, err error) {
+	err = s.write(func(t *tx) error {
+		r = Revocation{}
+		return t.get(revocationFields(&r), `UPDATE revocations SET next_at = {now} + $1, attempts = attempts + 1, version = version + 1
+			WHERE state = 'pending' AND next_at <= {now}
+			  AND (account, id) IN (SELECT account, id FROM revocations WHERE state = 'pending' AND next_at <= {now} ORDER BY next_at LIMIT 1)
+			RETURNING `+revocationColumns, d.Milliseconds())
+	})
+	return r, err
+}
+
+// KeepRevocation writes the tokens and the last error of a claimed revocation, which is due again after d; fault.ConcurrentModification when somebody else
+// has claimed it meanwhile.
+func (s *Store) KeepRevocation(r Revocation, d time.Duration) (version int64, err error) {
+	err = s.write(func(t *tx) error {
+		err := t.get([]any{&version}, `UPDATE revocations SET access_token = $4, refresh_token = $5, expires_at = $6, last_error = $7, next_at = {now} + $8, version = version + 1
+			WHERE account = $1 AND id = $2 AND version = $3 AND state = 'pending' RETURNING version`,
+			r.Grant.Account, r.ID, r.Version, r.Grant.AccessToken, r.Grant.RefreshToken, millis(r.Grant.ExpiresAt), r.LastError, d.Milliseconds())
+		if err == fault.NotFound {
+			return fault.ConcurrentModification
+		}
+		return err
+	})
+	return version, err
+}
+
+// FinishRevocation writes the final state of a claimed revocation and erases what is sealed in it; fault.ConcurrentModification when somebody else has
+// claimed it meanwhile.
+func (s *Store) FinishRevocation(r Revocation) error {
+	return s.write(func(t *tx) error {
+		return t.change(fault.ConcurrentModification, `UPDATE revocations SET state = $4, last_error = $5, user_name = NULL, access_token = NULL, refresh_token = NULL,
+			client_secret = NULL, finished_at = {now}, version = version + 1 WHERE account = $1 AND id = $2 AND version = $3 AND state = 'pending'`,
+			r.Grant.Account, r.ID, r.Version, r.State, r.LastError)
+	})
+}
+
+// InUse reports whether a provider's generation has an active grant of a user; of anybody, when anybody is asked for.
+func (s *Store) InUse(ctx context.Context, account, providerIncarnation, generation, userKey string, anybody bool) (bool, error) {
+	query, args := `SELECT COUNT(*) FROM grants WHERE account = $1 AND provider_incarnation = $2 AND provider_generation = $3 AND state = 'active'`,
+		[]any{account, providerIncarnation, generation}
+	if !anybody {
+		query, args = query+` AND user_key = $4`, append(args, userKey)
+	}
+	n, err := readOne(ctx, s, func(r scanner) (n int, err error) { return n, r.Scan(&n) }, query, args...)
+	return n > 0, err
+}
