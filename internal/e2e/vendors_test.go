@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
 	data "github.com/aws/aws-sdk-go-v2/service/bedrockagentcore/types"
 
+	"credence/internal/audit"
 	"credence/internal/fakeidp"
 	"credence/internal/provider"
 	"credence/internal/server"
@@ -28,50 +29,51 @@ type quirk struct {
 	m2m       map[string]string           // customParameters of M2M
 	lifetime  time.Duration               // of a token of which the vendor does not say it
 	member    string                      // of the union; "" is includedOauth2ProviderConfig
+	revoking  *fakeidp.Revoking           // nil: the vendor has no way to revoke
 	granted   []string                    // the scopes that the vendor says it granted, when they are not those that were asked for
 	differs   func(*testing.T, *scenario) // what else is to be seen
 }
 
 var quirks = map[wire.CredentialProviderVendor]quirk{
-	wire.VendorGoogleOauth2: {member: "google", auth: fakeidp.Post, granted: []string{"https://www.googleapis.com/auth/userinfo.email", "two"}, behaviour: func(b *fakeidp.Behaviour) {
+	wire.VendorGoogleOauth2: {revoking: &fakeidp.Revoking{Auth: fakeidp.ByNobody, NoHint: true, Family: true}, member: "google", auth: fakeidp.Post, granted: []string{"https://www.googleapis.com/auth/userinfo.email", "two"}, behaviour: func(b *fakeidp.Behaviour) {
 		b.OfflineNeeds = url.Values{"access_type": {"offline"}, "prompt": {"consent"}}
 		b.KeepRefreshToken, b.RenameScopes = true, map[string]string{"one": "https://www.googleapis.com/auth/userinfo.email"}
 	}},
-	wire.VendorGithubOauth2: {member: "github", auth: fakeidp.Post, behaviour: func(b *fakeidp.Behaviour) { b.ScopeComma, b.ErrorsAre200 = true, true }},
-	wire.VendorSlackOauth2: {member: "slack", behaviour: func(b *fakeidp.Behaviour) {
+	wire.VendorGithubOauth2: {revoking: &fakeidp.Revoking{At: "DELETE /applications/" + testenv.ClientID + "/grant", Auth: fakeidp.Basic, Parameter: "access_token", NoHint: true, JSON: true, Only: "access_token", Family: true, Status: 204}, member: "github", auth: fakeidp.Post, behaviour: func(b *fakeidp.Behaviour) { b.ScopeComma, b.ErrorsAre200 = true, true }},
+	wire.VendorSlackOauth2: {revoking: &fakeidp.Revoking{At: "POST /api/auth.revoke", Auth: fakeidp.ByToken, Family: true}, member: "slack", behaviour: func(b *fakeidp.Behaviour) {
 		b.ScopeSeparator, b.ScopeComma, b.OKMember, b.ErrorsAre200, b.NestedUserToken = ",", true, true, true, true
 	}, differs: slackUserToken},
-	wire.VendorSalesforceOauth2: {member: "salesforce", lifetime: 15 * time.Minute, behaviour: func(b *fakeidp.Behaviour) {
+	wire.VendorSalesforceOauth2: {revoking: &fakeidp.Revoking{Auth: fakeidp.ByNobody, NoHint: true}, member: "salesforce", lifetime: 15 * time.Minute, behaviour: func(b *fakeidp.Behaviour) {
 		b.OmitExpiresIn, b.KeepRefreshToken, b.ExtraTokenMembers = true, true, map[string]any{"instance_url": "https://example.my.salesforce.com", "id": "https://login.salesforce.com/id/1"}
 	}},
 	wire.VendorMicrosoftOauth2: {member: "microsoft", auth: fakeidp.Post, behaviour: func(b *fakeidp.Behaviour) { b.ExtraTokenMembers = map[string]any{"ext_expires_in": 3600} }},
 	wire.VendorAtlassianOauth2: {member: "atlassian", behaviour: func(b *fakeidp.Behaviour) {
 		b.AuthorizeNeeds = url.Values{"audience": {"api.atlassian.com"}, "prompt": {"consent"}}
 	}},
-	wire.VendorLinkedinOauth2: {member: "linkedin", auth: fakeidp.Post, behaviour: func(b *fakeidp.Behaviour) { b.KeepRefreshToken, b.ScopeComma = true, true }},
-	wire.VendorXOauth2:        {auth: fakeidp.Basic},
-	wire.VendorOktaOauth2:     {auth: fakeidp.Basic},
-	wire.VendorOneLoginOauth2: {auth: fakeidp.Post},
-	wire.VendorPingOneOauth2:  {auth: fakeidp.Basic},
-	wire.VendorFacebookOauth2: {behaviour: func(b *fakeidp.Behaviour) { b.ScopeSeparator, b.OmitScope, b.NoRefreshToken = ",", true, true }},
-	wire.VendorYandexOauth2:   {behaviour: func(b *fakeidp.Behaviour) { b.OmitScope = true }},
-	wire.VendorRedditOauth2: {auth: fakeidp.Basic, behaviour: func(b *fakeidp.Behaviour) {
+	wire.VendorLinkedinOauth2: {revoking: &fakeidp.Revoking{At: "POST /oauth/v2/revoke", Auth: fakeidp.Post, NoHint: true, Only: "access_token", Family: true}, member: "linkedin", auth: fakeidp.Post, behaviour: func(b *fakeidp.Behaviour) { b.KeepRefreshToken, b.ScopeComma = true, true }},
+	wire.VendorXOauth2:        {revoking: &fakeidp.Revoking{Auth: fakeidp.Basic}, auth: fakeidp.Basic},
+	wire.VendorOktaOauth2:     {revoking: &fakeidp.Revoking{Auth: fakeidp.Basic}, auth: fakeidp.Basic},
+	wire.VendorOneLoginOauth2: {revoking: &fakeidp.Revoking{At: "POST /token/revocation", Auth: fakeidp.Post}, auth: fakeidp.Post},
+	wire.VendorPingOneOauth2:  {revoking: &fakeidp.Revoking{Auth: fakeidp.Basic}, auth: fakeidp.Basic},
+	wire.VendorFacebookOauth2: {revoking: &fakeidp.Revoking{At: "DELETE /me/permissions", Auth: fakeidp.ByToken, Family: true}, behaviour: func(b *fakeidp.Behaviour) { b.ScopeSeparator, b.OmitScope, b.NoRefreshToken = ",", true, true }},
+	wire.VendorYandexOauth2:   {revoking: &fakeidp.Revoking{At: "POST /revoke_token", Parameter: "access_token", NoHint: true, Only: "access_token", Family: true}, behaviour: func(b *fakeidp.Behaviour) { b.OmitScope = true }},
+	wire.VendorRedditOauth2: {revoking: &fakeidp.Revoking{At: "POST /api/v1/revoke_token", Auth: fakeidp.Basic, Status: 204}, auth: fakeidp.Basic, behaviour: func(b *fakeidp.Behaviour) {
 		b.OfflineNeeds, b.HeaderNeeds, b.KeepRefreshToken = url.Values{"duration": {"permanent"}}, "User-Agent", true
 	}},
-	wire.VendorZoomOauth2:    {auth: fakeidp.Basic, m2m: map[string]string{"account_id": "zoom-account"}, behaviour: func(b *fakeidp.Behaviour) { b.M2MGrantType, b.M2MNeeds = "account_credentials", "account_id" }},
-	wire.VendorTwitchOauth2:  {auth: fakeidp.Post, behaviour: func(b *fakeidp.Behaviour) { b.ScopeArray = true }},
+	wire.VendorZoomOauth2:    {revoking: &fakeidp.Revoking{Auth: fakeidp.Basic, NoHint: true, Only: "access_token", Family: true}, auth: fakeidp.Basic, m2m: map[string]string{"account_id": "zoom-account"}, behaviour: func(b *fakeidp.Behaviour) { b.M2MGrantType, b.M2MNeeds = "account_credentials", "account_id" }},
+	wire.VendorTwitchOauth2:  {revoking: &fakeidp.Revoking{Auth: fakeidp.ByID, NoHint: true, Only: "access_token", Family: true}, auth: fakeidp.Post, behaviour: func(b *fakeidp.Behaviour) { b.ScopeArray = true }},
 	wire.VendorSpotifyOauth2: {auth: fakeidp.Basic, behaviour: func(b *fakeidp.Behaviour) { b.KeepRefreshToken = true }},
-	wire.VendorDropboxOauth2: {behaviour: func(b *fakeidp.Behaviour) {
+	wire.VendorDropboxOauth2: {revoking: &fakeidp.Revoking{At: "POST /2/auth/token/revoke", Auth: fakeidp.ByToken, Family: true}, behaviour: func(b *fakeidp.Behaviour) {
 		b.OfflineNeeds, b.KeepRefreshToken = url.Values{"token_access_type": {"offline"}}, true
 	}},
-	wire.VendorNotionOauth2: {auth: fakeidp.Basic, behaviour: func(b *fakeidp.Behaviour) {
+	wire.VendorNotionOauth2: {revoking: &fakeidp.Revoking{Auth: fakeidp.Basic, NoHint: true, JSON: true, Only: "access_token", Family: true}, auth: fakeidp.Basic, behaviour: func(b *fakeidp.Behaviour) {
 		b.JSONRequests, b.OmitScope, b.AuthorizeNeeds, b.HeaderNeeds = true, true, url.Values{"owner": {"user"}}, "Notion-Version"
 	}},
-	wire.VendorHubspotOauth2:    {auth: fakeidp.Post, behaviour: func(b *fakeidp.Behaviour) { b.KeepRefreshToken, b.OmitScope = true, true }},
-	wire.VendorCyberArkOauth2:   {auth: fakeidp.Basic},
+	wire.VendorHubspotOauth2:    {revoking: &fakeidp.Revoking{At: "POST /oauth/2026-03/token/revoke", Auth: fakeidp.Post, Only: "refresh_token", Status: 204}, auth: fakeidp.Post, behaviour: func(b *fakeidp.Behaviour) { b.KeepRefreshToken, b.OmitScope = true, true }},
+	wire.VendorCyberArkOauth2:   {revoking: &fakeidp.Revoking{Auth: fakeidp.Basic, NoHint: true}, auth: fakeidp.Basic},
 	wire.VendorFusionAuthOauth2: {auth: fakeidp.Basic},
-	wire.VendorAuth0Oauth2:      {auth: fakeidp.Post},
-	wire.VendorCognitoOauth2:    {auth: fakeidp.Basic},
+	wire.VendorAuth0Oauth2:      {revoking: &fakeidp.Revoking{Auth: fakeidp.Post, NoHint: true, Only: "refresh_token"}, auth: fakeidp.Post},
+	wire.VendorCognitoOauth2:    {revoking: &fakeidp.Revoking{Auth: fakeidp.Basic, NoHint: true, Only: "refresh_token"}, auth: fakeidp.Basic},
 }
 
 // scenario is a server and a vendor that knows its client.
@@ -147,6 +149,7 @@ func TestPresets(t *testing.T) {
 			if q.differs != nil {
 				q.differs(t, s)
 			}
+			s.deleteAndRevoke(t, q)
 		})
 	}
 }
@@ -166,6 +169,9 @@ func newScenario(t *testing.T, preset provider.Vendor, q quirk) *scenario {
 		if q.behaviour != nil {
 			q.behaviour(b)
 		}
+		if q.revoking != nil {
+			b.Revoking = *q.revoking
+		}
 		if !b.OmitExpiresIn {
 			b.ExtraTokenMembers = maps.Clone(b.ExtraTokenMembers)
 			if b.ExtraTokenMembers == nil {
@@ -182,6 +188,10 @@ func newScenario(t *testing.T, preset provider.Vendor, q quirk) *scenario {
 			preset.Issuer = vendor.Issuer()
 		}
 		preset.AuthorizationEndpoint, preset.TokenEndpoint = vendor.Issuer()+"/authorize", vendor.Issuer()+"/token"
+		if _, after, ok := strings.Cut(preset.Revocation.Endpoint, "://"); ok {
+			_, path, _ := strings.Cut(after, "/")
+			preset.Revocation.Endpoint = vendor.Issuer() + "/" + path
+		}
 	}
 	s := &scenario{testenv.Start(t, func(c *server.Config) { c.Presets = []provider.Vendor{preset} }), vendor}
 	s.Plant(vendor.Mark)
@@ -208,6 +218,61 @@ func (s *scenario) ends(t *testing.T) time.Duration {
 		t.Fatal(err)
 	}
 	return time.Until(time.UnixMilli(int64(out.AccessTokenExpiresAt * 1000)))
+}
+
+// When the provider is deleted, its vendor is told as its documentation wants it, and the grants are dead there: one whose access token is good, and one
+// whose access token has ended.
+func (s *scenario) deleteAndRevoke(t *testing.T, q quirk) {
+	t.Helper()
+	ended := s.Admin.Consent("agent", "vendor", "dave", scopes)
+	s.vendor.Set(func(b *fakeidp.Behaviour) {
+		b.ExtraTokenMembers = maps.Clone(b.ExtraTokenMembers)
+		if !b.OmitExpiresIn {
+			b.ExtraTokenMembers["expires_in"] = 3600
+		}
+	})
+	good := s.Admin.Consent("agent", "vendor", "carol", scopes)
+	time.Sleep(tokenLife)
+	asked := len(s.vendor.Requests())
+	if a := s.Admin.Call("/identities/DeleteOauth2CredentialProvider", `{"name":"vendor"}`); a.Status != 204 {
+		t.Fatalf("%d %s", a.Status, a.Body)
+	}
+	receipts := s.receipts(t, "carol", "dave")
+	for user, access := range map[string]string{"carol": good, "dave": ended} {
+		_, live := s.vendor.Introspect(access)
+		receipt := receipts[user]
+		switch {
+		case q.revoking == nil:
+			if !live || receipt.Outcome != audit.Abandoned || len(s.vendor.Requests()) != asked {
+				t.Errorf("%s at a vendor without revocation: live %t, %d requests, receipt %q", user, live, len(s.vendor.Requests())-asked, receipt.Reason)
+			}
+		case user == "dave" && s.vendor.Snapshot().NoRefreshToken: // nothing of it was good any more
+			if _, ok := receipts[user]; ok {
+				t.Errorf("%s: %q", user, receipt.Reason)
+			}
+		case live || receipt.Outcome != audit.Performed || !strings.HasPrefix(receipt.Reason, "revoked (provider_deleted): "):
+			t.Errorf("%s: live %t, receipt %q %q", user, live, receipt.Outcome, receipt.Reason)
+		}
+	}
+}
+
+// receipts waits until the outbox is empty, and gives the receipts of users.
+func (s *scenario) receipts(t *testing.T, users ...string) map[string]audit.Event {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); s.Pending() > 0; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d revocations are pending", s.Pending())
+		}
+	}
+	found := map[string]audit.Event{}
+	for _, e := range s.Audit(testenv.Account) {
+		for _, user := range users {
+			if e.Action == "credence:RevokeAtVendor" && e.User == fmt.Sprintf("id:%q", user) {
+				found[user] = e
+			}
+		}
+	}
+	return found
 }
 
 // Without scopes for the bot, Slack gives a user's token, for the scopes that a parameter of its own names.
