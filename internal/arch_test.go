@@ -39,7 +39,7 @@ var reserved = map[string][]string{
 	"github.com/zitadel":                    {"cmd/demo"},
 	"github.com/aws/aws-sdk-go-v2/service/": {"cmd/demo", "internal/testenv", "internal/kms"},
 	"github.com/Azure":                      {"internal/kms"},
-	"golang.org/x/oauth2":                   {"internal/kms"},
+	"golang.org/x/oauth2":                   {"internal/kms", "internal/external"},
 	"credence/internal/kms":                 {"internal/vault"},
 	"math/rand":                             nil,
 }
