@@ -27,7 +27,8 @@ import (
 // getters are the operations that show what an operation changes.
 var getters = map[string]string{
 	"UpdateWorkloadIdentity": "GetWorkloadIdentity", "UpdateOauth2CredentialProvider": "GetOauth2CredentialProvider", "UpdateApiKeyCredentialProvider": "GetApiKeyCredentialProvider",
-	"UpdatePaymentCredentialProvider": "GetPaymentCredentialProvider", "UpdateConsentPortal": "GetConsentPortal", "SetTokenVaultCMK": "GetTokenVault",
+	"UpdatePaymentCredentialProvider": "GetPaymentCredentialProvider", "UpdateConsentPortal": "GetConsentPortal",
+	"SetTokenVaultCMK": "GetTokenVault", "ResetTokenVaultKeyMaterial": "GetTokenVault",
 	"TagResource": "ListTagsForResource", "UntagResource": "ListTagsForResource",
 }
 
@@ -288,7 +289,7 @@ func (u usage) add(path string, value any) {
 
 // unused are the members and values that no sample has: each has to be a departure, and to be refused by its name.
 func (c *conformance) unused(used usage) {
-	again := samples[c.op.Name](c.w, c.T)
+	var again []sample
 	for _, p := range places(c.shape, "") {
 		if used[p] {
 			continue
@@ -303,6 +304,9 @@ func (c *conformance) unused(used usage) {
 		}
 		c.departures++
 		c.cases++
+		if again == nil {
+			again = samples[c.op.Name](c.w, c.T)
+		}
 		if !c.isRefused(again, p) {
 			c.Errorf("%s is listed as a departure, but no sample is refused for it", p)
 		}
@@ -321,9 +325,13 @@ func (c *conformance) isRefused(all []sample, place string) bool {
 			if isValue {
 				filled = site.Fill(value)
 			}
+			before := c.state(s.in)
 			a := c.w.send(c.T, c.op.Name, filled)
 			if a.Type() != "ValidationException" {
 				continue
+			}
+			if after := c.state(s.in); after != before {
+				c.Errorf("after a refusal because of %s:\n%s\nwas\n%s", place, after, before)
 			}
 			for _, f := range errorOf(c.T, a).FieldList {
 				name := strings.ReplaceAll(f.Name, "[0]", "")

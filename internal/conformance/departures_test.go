@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -88,6 +89,11 @@ var differs = []difference{
 						in["name"] = dev.workload(t)
 					}
 					wantField(t, dev.send(t, operation, in), "allowedResourceOauth2ReturnUrls[0]")
+					if operation == "UpdateWorkloadIdentity" {
+						if urls := dev.must(t, "GetWorkloadIdentity", obj{"name": in["name"]})["allowedResourceOauth2ReturnUrls"]; !reflect.DeepEqual(urls, []any{testenv.ReturnURL}) {
+							t.Errorf("after a refusal: %v", urls)
+						}
+					}
 				}
 			}
 		},

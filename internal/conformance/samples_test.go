@@ -145,10 +145,16 @@ var samples = map[string]func(*world, *testing.T) []sample{
 	},
 	"SetTokenVaultCMK": func(w *world, t *testing.T) []sample {
 		w.provider(t)
-		return []sample{{"smallest", obj{"kmsConfiguration": obj{"keyType": "ServiceManagedKey"}}}, {"with an id", obj{"tokenVaultId": "default", "kmsConfiguration": obj{"keyType": "ServiceManagedKey"}}}}
+		return []sample{
+			{"smallest", obj{"kmsConfiguration": obj{"keyType": "ServiceManagedKey"}}},
+			{"fullest", obj{"tokenVaultId": "default", "kmsConfiguration": obj{"keyType": "CustomerManagedKey", "kmsKeyArn": w.key(t)}}},
+		}
 	},
 	"ResetTokenVaultKeyMaterial": func(w *world, t *testing.T) []sample {
 		w.provider(t)
+		key := w.key(t)
+		w.must(t, "SetTokenVaultCMK", obj{"kmsConfiguration": obj{"keyType": "CustomerManagedKey", "kmsKeyArn": key}})
+		w.extension(t, "DeleteKey", obj{"keyId": key, "force": true})
 		return []sample{{"smallest", obj{"tokenVaultId": "default"}}}
 	},
 
@@ -325,6 +331,24 @@ func (w *world) portals(t *testing.T) []sample {
 func (w *world) portal(t *testing.T) []sample {
 	made := w.must(t, "CreateConsentPortal", w.portals(t)[1].in)
 	return []sample{{"smallest", obj{"consentPortalIdentifier": made["consentPortalId"]}}, {"by ARN", obj{"consentPortalIdentifier": made["consentPortalArn"]}}}
+}
+
+// key is the ARN of a new key that may seal the token vault.
+func (w *world) key(t *testing.T) any {
+	return w.extension(t, "CreateKey", obj{"keyUsage": "TOKEN_VAULT"})["keyArn"]
+}
+
+// extension calls an operation of Credence's own, and gives the answer.
+func (w *world) extension(t *testing.T, operation string, in obj) obj {
+	t.Helper()
+	a := w.caller.Call("/credence/"+operation, marshal(t, in))
+	if a.Status >= 300 {
+		t.Fatalf("%s: %d %s", operation, a.Status, a.Body)
+	}
+	if a.Body == "" {
+		return nil
+	}
+	return parse(t, a.Body)
 }
 
 // tagged is a resource that may have tags.
