@@ -1,7 +1,7 @@
 # Thin aliases. What they do stands in .ci/.
 .PHONY: test test-full lint bench
 
-# Installs what the tests need (Chromium, npm packages) and runs them all, with the race detector.
+# Installs what the tests need (Chromium, PostgreSQL, npm packages) and runs them all, with the race detector.
 test:
 	.ci/setup
 	. .ci/flags && go test ./...

@@ -27,11 +27,12 @@ var layers = [][]string{
 }
 
 // testOnly are imported by tests, and by each other, but by nothing that ships.
-var testOnly = []string{"internal/fakeidp", "internal/testenv", "internal/wire/wiretest", "internal/conformance", "internal/e2e", "internal/bench", "internal", "internal/testvault"}
+var testOnly = []string{"internal/fakeidp", "internal/testenv", "internal/wire/wiretest", "internal/conformance", "internal/e2e", "internal/bench", "internal/testvault", "internal/testpostgres", "internal"}
 
 // reserved are the libraries that one package alone may use: what must be right in one place is in one place.
 var reserved = map[string][]string{
-	"database/sql":                          {"internal/store"},
+	"database/sql":                          {"internal/store", "internal/testpostgres"},
+	"github.com/jackc/pgx":                  {"internal/store", "internal/testpostgres"},
 	"github.com/tink-crypto/tink-go":        {"internal/vault"},
 	"github.com/ncruces/go-sqlite3":         {"internal/store"},
 	"code.dny.dev/ssrf":                     {"internal/egress"},

@@ -69,7 +69,7 @@ func (s *Store) PutUserPolicy(account, user, name, document string, at time.Time
 // UserPolicies lists the policy documents of a user.
 func (s *Store) UserPolicies(ctx context.Context, account, user string) ([]string, error) {
 	return readAll(ctx, s, func(r scanner) (d string, err error) { return d, r.Scan(&d) },
-		`SELECT document FROM user_policies WHERE account = $1 AND user_name = $2 ORDER BY name`, account, user)
+		`SELECT document FROM user_policies WHERE account = $1 AND user_name = $2 ORDER BY name COLLATE "C"`, account, user)
 }
 
 // AccessKey is one key of a user; Secret is sealed.

@@ -2,28 +2,27 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"errors"
-	"fmt"
-	"net/url"
-	"runtime"
 	"strings"
 	"sync"
 
-	"github.com/ncruces/go-sqlite3"
-	"github.com/ncruces/go-sqlite3/driver"
 	"github.com/pressly/goose/v3"
-
-	"credence/internal/batch"
-	"credence/internal/fault"
 )
 
 // engine is all that differs between databases.
 type engine struct {
-	dialect  goose.Dialect
-	rewrite  *strings.Replacer // of the one SQL text
+	dialect goose.Dialect
+	options []goose.ProviderOption
+	rewrite *strings.Replacer // of the one SQL text
+	cache   sync.Map          // query → rewritten query
+	// classify turns a driver's error into a fault, where there is one for it.
 	classify func(error) error
-	cache    sync.Map // query → rewritten query
+	// transient tells whether what failed left nothing behind, and may go well when it is done again.
+	transient func(error) bool
+	// queue: writes of concurrent callers share one transaction on one connection; otherwise each has its own, serialisable.
+	queue bool
+
+	snapshot func(ctx context.Context, s *Store, path string) error
+	check    func(ctx context.Context, s *Store) error
 }
 
 // sql is the engine's form of a query. The one text is PostgreSQL's, with {now} for the database's clock in unix milliseconds.
@@ -34,78 +33,4 @@ func (e *engine) sql(query string) string {
 	q := e.rewrite.Replace(query)
 	e.cache.Store(query, q)
 	return q
-}
-
-// SQLite numbers $1 by first appearance, so $2, $1 would swap; ?1 means what it says. Its text compares bytewise as it is.
-var sqliteRewrite = strings.NewReplacer("$", "?", ` COLLATE "C"`, "", "{now}", "CAST(unixepoch('subsec') * 1000 AS INTEGER)")
-
-// openSQLite opens the database in a file; with keep, only one that has a schema. A file that is somebody else's is not touched.
-func openSQLite(path string, keep bool) (*Store, error) {
-	if strings.ContainsAny(path, "?#%") {
-		return nil, errors.New("the path must not hold ?, # or %")
-	}
-	common := []string{"busy_timeout(10000)", "foreign_keys(1)", "trusted_schema(0)"}
-	if err := lookAtSQLite(path, keep, append(common, "query_only(1)")); err != nil {
-		return nil, err
-	}
-	writer, err := sqliteHandle(path, 1, append(common, "journal_mode(wal)", "synchronous(full)", "secure_delete(1)"), "immediate")
-	if err != nil {
-		return nil, err
-	}
-	for _, want := range []struct{ pragma, value string }{{"journal_mode", "wal"}, {"synchronous", "2"}, {"secure_delete", "1"}} {
-		var got string
-		if err := writer.QueryRow("PRAGMA " + want.pragma).Scan(&got); err != nil || got != want.value {
-			return nil, errors.Join(fmt.Errorf("PRAGMA %s is %q, needs %q (is it on a network file system?)", want.pragma, got, want.value), err, writer.Close())
-		}
-	}
-	reader, err := sqliteHandle(path, min(max(2, runtime.GOMAXPROCS(0)), 4), append(common, "query_only(1)"), "deferred")
-	if err != nil {
-		return nil, errors.Join(err, writer.Close())
-	}
-	s := &Store{engine: engine{dialect: goose.DialectSQLite3, rewrite: sqliteRewrite, classify: classifySQLite}, writer: writer, reader: reader}
-	s.writes = batch.New(256, 0, s.commit)
-	return s, nil
-}
-
-// lookAtSQLite refuses a database with tables of which none is goose's. The pragmas must not write, as that of the journal does.
-func lookAtSQLite(path string, keep bool, pragmas []string) (err error) {
-	db, err := sqliteHandle(path, 1, pragmas, "deferred")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	var tables, ours int
-	if err := db.QueryRow(`SELECT COUNT(*), COUNT(CASE name WHEN 'goose_db_version' THEN 1 END) FROM sqlite_schema WHERE type = 'table'`).Scan(&tables, &ours); err != nil {
-		return err
-	}
-	if ours == 0 && (tables > 0 || keep) {
-		return errors.New("it is no database of Credence: restore it from your backup")
-	}
-	return nil
-}
-
-func sqliteHandle(path string, conns int, pragmas []string, txlock string) (*sql.DB, error) {
-	query := url.Values{"_txlock": {txlock}, "_pragma": pragmas}
-	db, err := driver.Open("file:" + path + "?" + query.Encode())
-	if err != nil {
-		return nil, err
-	}
-	db.SetMaxOpenConns(conns)
-	db.SetMaxIdleConns(conns)
-	if err := db.PingContext(context.Background()); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	return db, nil
-}
-
-func classifySQLite(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, sql.ErrNoRows):
-		return fault.NotFound
-	case errors.Is(err, sqlite3.CONSTRAINT_PRIMARYKEY), errors.Is(err, sqlite3.CONSTRAINT_UNIQUE):
-		return fault.Conflict
-	}
-	return err
 }

@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/pressly/goose/v3"
 
 	"credence/internal/batch"
@@ -26,16 +27,17 @@ var migrations embed.FS
 // Store is the rows of one installation.
 type Store struct {
 	engine engine
-	writer *sql.DB // one connection
+	writer *sql.DB // one connection, where writes queue
 	reader *sql.DB
 	writes *batch.Group[func(*tx) error]
 
-	appendAudit *sql.Stmt // of writer
+	appendAudit *sql.Stmt // of writer, where writes queue; elsewhere the driver keeps what it parsed
 }
 
-// Config says where the rows are.
+// Config says where the rows are: in a file of SQLite, or at a server that speaks PostgreSQL's protocol.
 type Config struct {
 	Path string // of the SQLite file; created when missing
+	URL  string // postgres://USER@HOST:PORT/DATABASE?…, as libpq takes it; instead of Path
 	// KeepSchema leaves the schema as it is, for a look beside a running server; one of another version is an error.
 	KeepSchema bool
 }
@@ -45,17 +47,24 @@ const writeTimeout = 30 * time.Second
 
 // Open opens the database and brings its schema up to date. Bad storage (no WAL, not writable) is an error that names the file.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
-	s, err := openSQLite(cfg.Path, cfg.KeepSchema)
+	var s *Store
+	var err error
+	name := cfg.Path
+	if cfg.URL != "" {
+		s, name, err = openPostgres(ctx, cfg.URL, cfg.KeepSchema)
+	} else {
+		s, err = openSQLite(cfg.Path, cfg.KeepSchema)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("database %s: %w", cfg.Path, err)
+		return nil, fmt.Errorf("database %s: %w", name, err)
 	}
 	err = s.migrate(ctx, cfg.KeepSchema)
-	if err == nil {
+	if err == nil && s.engine.queue {
 		s.appendAudit, err = s.writer.PrepareContext(ctx, s.engine.sql(insertAuditBatch))
 	}
 	if err != nil {
 		_ = s.Close()
-		return nil, fmt.Errorf("database %s: %w", cfg.Path, err)
+		return nil, fmt.Errorf("database %s: %w", name, err)
 	}
 	return s, nil
 }
@@ -65,7 +74,7 @@ func (s *Store) migrate(ctx context.Context, keep bool) error {
 	if err != nil {
 		return err
 	}
-	p, err := goose.NewProvider(s.engine.dialect, s.writer, dir, goose.WithDisableGlobalRegistry(true))
+	p, err := goose.NewProvider(s.engine.dialect, s.writer, dir, append(s.engine.options, goose.WithDisableGlobalRegistry(true))...)
 	if err != nil {
 		return err
 	}
@@ -106,9 +115,51 @@ type tx struct {
 	engine *engine
 }
 
-// write runs fn in a transaction and returns once that is durable. fn touches nothing but rows: it may run again after a conflict.
-// An error of fn undoes fn's statements and nobody else's.
-func (s *Store) write(fn func(*tx) error) error { return s.writes.Do(fn) }
+// write runs fn in a transaction, as if no other ran at that time, and returns once that is durable. fn touches nothing but rows: it may run again after a
+// conflict. An error of fn undoes fn's statements and nobody else's. An error of the connection while it commits leaves open whether it did.
+func (s *Store) write(fn func(*tx) error) error {
+	if s.engine.queue {
+		return s.writes.Do(fn)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	defer cancel()
+	return s.again(ctx, func() error { return s.alone(ctx, fn) })
+}
+
+// again does what failed for a moment's reason again, a little later each time.
+func (s *Store) again(ctx context.Context, do func() error) error {
+	pause := backoff.ExponentialBackOff{InitialInterval: 5 * time.Millisecond, Multiplier: 2, RandomizationFactor: 0.5, MaxInterval: 500 * time.Millisecond}
+	for {
+		err := do()
+		if err == nil || !s.engine.transient(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause.NextBackOff()):
+		}
+	}
+}
+
+// errCommit: the connection failed while it committed. Whether it did is not known.
+var errCommit = errors.New("it is not known whether the write was committed")
+
+// alone runs one write in a transaction of its own.
+func (s *Store) alone(ctx context.Context, fn func(*tx) error) error {
+	sqlTx, err := s.writer.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelSerializable})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = sqlTx.Rollback() }()
+	if err := fn(&tx{ctx, sqlTx, &s.engine}); err != nil {
+		return err
+	}
+	if err := sqlTx.Commit(); err != nil {
+		return fmt.Errorf("%w: %w", errCommit, err)
+	}
+	return nil
+}
 
 // commit runs several writes in one transaction: one fsync for all.
 func (s *Store) commit(fns []func(*tx) error) []error {
@@ -194,25 +245,32 @@ func (t *tx) bumpEpoch(account string) error {
 type scanner interface{ Scan(dest ...any) error }
 
 func readOne[T any](ctx context.Context, s *Store, scan func(scanner) (T, error), query string, args ...any) (T, error) {
-	v, err := scan(s.reader.QueryRowContext(ctx, s.engine.sql(query), args...))
+	var v T
+	err := s.again(ctx, func() (err error) {
+		v, err = scan(s.reader.QueryRowContext(ctx, s.engine.sql(query), args...))
+		return err
+	})
 	return v, s.engine.classify(err)
 }
 
-func readAll[T any](ctx context.Context, s *Store, scan func(scanner) (T, error), query string, args ...any) (_ []T, err error) {
-	rows, err := s.reader.QueryContext(ctx, s.engine.sql(query), args...)
-	if err != nil {
-		return nil, s.engine.classify(err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	var out []T
-	for rows.Next() {
-		v, err := scan(rows)
+func readAll[T any](ctx context.Context, s *Store, scan func(scanner) (T, error), query string, args ...any) (out []T, err error) {
+	err = s.again(ctx, func() (err error) {
+		out = nil
+		rows, err := s.reader.QueryContext(ctx, s.engine.sql(query), args...)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		out = append(out, v)
-	}
-	return out, s.engine.classify(rows.Err())
+		defer func() { err = errors.Join(err, rows.Close()) }()
+		for rows.Next() {
+			v, err := scan(rows)
+			if err != nil {
+				return err
+			}
+			out = append(out, v)
+		}
+		return rows.Err()
+	})
+	return out, s.engine.classify(err)
 }
 
 // Page asks for at most Limit rows whose names come after After.
@@ -271,23 +329,13 @@ func listText(l []string) string {
 	return string(b)
 }
 
-// Snapshot writes a copy of the database, as it is at one moment, to a file that must not exist.
+// Snapshot writes a copy of the database, as it is at one moment, to a file that must not exist. PostgreSQL's own tools do that for it: there it is an error.
 func (s *Store) Snapshot(ctx context.Context, path string) error {
-	_, err := s.writer.ExecContext(ctx, `VACUUM INTO ?1`, path)
-	return err
+	return s.engine.snapshot(ctx, s, path)
 }
 
 // Check has the database look itself over; the error tells the first thing that is wrong.
-func (s *Store) Check(ctx context.Context) error {
-	var found string
-	if err := s.reader.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&found); err != nil {
-		return err
-	}
-	if found != "ok" {
-		return fmt.Errorf("the database is damaged (%s): restore a backup", found)
-	}
-	return nil
-}
+func (s *Store) Check(ctx context.Context) error { return s.engine.check(ctx, s) }
 
 // Latest is the time of the newest audit batch, zero when there is none.
 func (s *Store) Latest(ctx context.Context) (t time.Time, err error) {

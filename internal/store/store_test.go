@@ -16,6 +16,7 @@ import (
 
 	"credence/internal/audit"
 	"credence/internal/fault"
+	"credence/internal/testpostgres"
 )
 
 const (
@@ -25,9 +26,29 @@ const (
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 123e6, time.UTC)
 
+// opener opens a new store with two accounts.
+type opener func(*testing.T) *Store
+
+// onEachEngine runs a test on every engine: what a row does, it does everywhere.
+func onEachEngine(t *testing.T, test func(*testing.T, opener)) {
+	t.Helper()
+	t.Run("SQLite", func(t *testing.T) { test(t, open) })
+	t.Run("PostgreSQL", func(t *testing.T) { test(t, openOnPostgres) })
+}
+
 func open(t *testing.T) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), Config{Path: filepath.Join(t.TempDir(), "credence.db")})
+	return opened(t, Config{Path: filepath.Join(t.TempDir(), "credence.db")})
+}
+
+func openOnPostgres(t *testing.T) *Store {
+	t.Helper()
+	return opened(t, Config{URL: testpostgres.Database(t)})
+}
+
+func opened(t *testing.T, cfg Config) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,197 +153,209 @@ func TestOpenRefusesANewerSchema(t *testing.T) {
 
 // Parameters mean their number, in whatever order the text has them.
 func TestParametersAreNumbered(t *testing.T) {
-	s := open(t)
-	two, err := readOne(t.Context(), s, func(r scanner) (v [2]string, err error) { return v, r.Scan(&v[0], &v[1]) }, `SELECT $2, $1`, "one", "two")
-	must(t, err)
-	same(t, two, [2]string{"two", "one"})
+	onEachEngine(t, func(t *testing.T, open opener) {
+		s := open(t)
+		two, err := readOne(t.Context(), s, func(r scanner) (v [2]string, err error) { return v, r.Scan(&v[0], &v[1]) }, `SELECT $2, $1`, "one", "two")
+		must(t, err)
+		same(t, two, [2]string{"two", "one"})
+	})
 }
 
 func TestWritesOfConcurrentCallersAreApart(t *testing.T) {
-	s := open(t)
-	boom := errors.New("boom")
-	var wg sync.WaitGroup
-	for n := range 200 {
-		wg.Go(func() {
-			err := s.write(func(t *tx) error {
-				if err := t.exec(`INSERT INTO meta (name, value) VALUES ($1, $2)`, fmt.Sprintf("k%03d", n), []byte{1}); err != nil {
-					return err
+	onEachEngine(t, func(t *testing.T, open opener) {
+		s := open(t)
+		boom := errors.New("boom")
+		var wg sync.WaitGroup
+		for n := range 200 {
+			wg.Go(func() {
+				err := s.write(func(t *tx) error {
+					if err := t.exec(`INSERT INTO meta (name, value) VALUES ($1, $2)`, fmt.Sprintf("k%03d", n), []byte{1}); err != nil {
+						return err
+					}
+					if n%3 == 0 {
+						return boom
+					}
+					return nil
+				})
+				if (n%3 == 0) != errors.Is(err, boom) {
+					t.Errorf("write %d: %v", n, err)
 				}
-				if n%3 == 0 {
-					return boom
-				}
-				return nil
 			})
-			if (n%3 == 0) != errors.Is(err, boom) {
-				t.Errorf("write %d: %v", n, err)
-			}
-		})
-	}
-	wg.Wait()
-	for n := range 200 {
-		_, err := s.Meta(t.Context(), fmt.Sprintf("k%03d", n))
-		if n%3 == 0 {
-			want(t, err, fault.NotFound)
-		} else {
-			must(t, err)
 		}
-	}
+		wg.Wait()
+		for n := range 200 {
+			_, err := s.Meta(t.Context(), fmt.Sprintf("k%03d", n))
+			if n%3 == 0 {
+				want(t, err, fault.NotFound)
+			} else {
+				must(t, err)
+			}
+		}
+	})
 }
 
 func TestAccountsKeysetsAndKeys(t *testing.T) {
-	s, ctx := open(t), t.Context()
-	want(t, s.InsertAccount(alpha, noon, nil), fault.Conflict)
-	accounts, err := s.Accounts(ctx)
-	must(t, err)
-	same(t, accounts, []string{alpha, beta})
-	k, err := s.Keyset(ctx, beta, "rows")
-	must(t, err)
-	same(t, k, Keyset{beta, "rows", []byte(beta)})
-	_, err = s.Keyset(ctx, beta, "other")
-	want(t, err, fault.NotFound)
+	onEachEngine(t, func(t *testing.T, open opener) {
+		s, ctx := open(t), t.Context()
+		want(t, s.InsertAccount(alpha, noon, nil), fault.Conflict)
+		accounts, err := s.Accounts(ctx)
+		must(t, err)
+		same(t, accounts, []string{alpha, beta})
+		k, err := s.Keyset(ctx, beta, "rows")
+		must(t, err)
+		same(t, k, Keyset{beta, "rows", []byte(beta)})
+		_, err = s.Keyset(ctx, beta, "other")
+		want(t, err, fault.NotFound)
 
-	must(t, s.InsertMeta("m", []byte{7}))
-	want(t, s.InsertMeta("m", []byte{8}), fault.Conflict)
-	v, err := s.Meta(ctx, "m")
-	must(t, err)
-	same(t, v, []byte{7})
+		must(t, s.InsertMeta("m", []byte{7}))
+		want(t, s.InsertMeta("m", []byte{8}), fault.Conflict)
+		v, err := s.Meta(ctx, "m")
+		must(t, err)
+		same(t, v, []byte{7})
 
-	must(t, s.PutUserPolicy(alpha, "admin", "all", "one", noon))
-	must(t, s.PutUserPolicy(alpha, "admin", "all", "two", noon))
-	must(t, s.PutUserPolicy(alpha, "admin", "more", "three", noon))
-	docs, err := s.UserPolicies(ctx, alpha, "admin")
-	must(t, err)
-	same(t, docs, []string{"two", "three"})
-	docs, err = s.UserPolicies(ctx, beta, "admin")
-	must(t, err)
-	same(t, docs, []string(nil))
+		must(t, s.PutUserPolicy(alpha, "admin", "all", "one", noon))
+		must(t, s.PutUserPolicy(alpha, "admin", "all", "two", noon))
+		must(t, s.PutUserPolicy(alpha, "admin", "more", "three", noon))
+		docs, err := s.UserPolicies(ctx, alpha, "admin")
+		must(t, err)
+		same(t, docs, []string{"two", "three"})
+		docs, err = s.UserPolicies(ctx, beta, "admin")
+		must(t, err)
+		same(t, docs, []string(nil))
 
-	one := AccessKey{"AKIAONE", alpha, "admin", []byte{1}, noon}
-	must(t, s.InsertAccessKey(one, false))
-	want(t, s.InsertAccessKey(one, false), fault.Conflict)
-	got, err := s.AccessKey(ctx, "AKIAONE")
-	must(t, err)
-	same(t, got, one)
-	must(t, s.InsertAccessKey(AccessKey{"AKIATWO", alpha, "admin", []byte{2}, noon}, true))
-	_, err = s.AccessKey(ctx, "AKIAONE")
-	want(t, err, fault.NotFound)
+		one := AccessKey{"AKIAONE", alpha, "admin", []byte{1}, noon}
+		must(t, s.InsertAccessKey(one, false))
+		want(t, s.InsertAccessKey(one, false), fault.Conflict)
+		got, err := s.AccessKey(ctx, "AKIAONE")
+		must(t, err)
+		same(t, got, one)
+		must(t, s.InsertAccessKey(AccessKey{"AKIATWO", alpha, "admin", []byte{2}, noon}, true))
+		_, err = s.AccessKey(ctx, "AKIAONE")
+		want(t, err, fault.NotFound)
+	})
 }
 
 func TestTrustedIssuers(t *testing.T) {
-	s, ctx := open(t), t.Context()
-	i := TrustedIssuer{alpha, "https://idp", []string{"a"}, noon}
-	put, err := s.PutTrustedIssuer(i)
-	must(t, err)
-	same(t, put, i)
-	i.Audiences = []string{"b", "c"}
-	again := i
-	again.CreatedAt = noon.Add(time.Hour) // the first time counts
-	put, err = s.PutTrustedIssuer(again)
-	must(t, err)
-	same(t, put, i)
-	got, err := s.TrustedIssuer(ctx, alpha, "https://idp")
-	must(t, err)
-	same(t, got, i)
-	_, err = s.TrustedIssuer(ctx, beta, "https://idp")
-	want(t, err, fault.NotFound)
-	all, err := s.TrustedIssuers(ctx, alpha)
-	must(t, err)
-	same(t, all, []TrustedIssuer{i})
-	want(t, s.DeleteTrustedIssuer(beta, "https://idp"), fault.NotFound)
-	must(t, s.DeleteTrustedIssuer(alpha, "https://idp"))
-	want(t, s.DeleteTrustedIssuer(alpha, "https://idp"), fault.NotFound)
+	onEachEngine(t, func(t *testing.T, open opener) {
+		s, ctx := open(t), t.Context()
+		i := TrustedIssuer{alpha, "https://idp", []string{"a"}, noon}
+		put, err := s.PutTrustedIssuer(i)
+		must(t, err)
+		same(t, put, i)
+		i.Audiences = []string{"b", "c"}
+		again := i
+		again.CreatedAt = noon.Add(time.Hour) // the first time counts
+		put, err = s.PutTrustedIssuer(again)
+		must(t, err)
+		same(t, put, i)
+		got, err := s.TrustedIssuer(ctx, alpha, "https://idp")
+		must(t, err)
+		same(t, got, i)
+		_, err = s.TrustedIssuer(ctx, beta, "https://idp")
+		want(t, err, fault.NotFound)
+		all, err := s.TrustedIssuers(ctx, alpha)
+		must(t, err)
+		same(t, all, []TrustedIssuer{i})
+		want(t, s.DeleteTrustedIssuer(beta, "https://idp"), fault.NotFound)
+		must(t, s.DeleteTrustedIssuer(alpha, "https://idp"))
+		want(t, s.DeleteTrustedIssuer(alpha, "https://idp"), fault.NotFound)
+	})
 }
 
 func TestWorkloads(t *testing.T) {
-	s, ctx := open(t), t.Context()
-	w := workload(alpha, "agent")
-	must(t, s.InsertWorkload(w, Tags{"r/agent", map[string]string{"team": "x"}}))
-	want(t, s.InsertWorkload(w, Tags{}), fault.Conflict)
-	must(t, s.InsertWorkload(workload(beta, "agent"), Tags{}))
-	got, err := s.Workload(ctx, alpha, "agent")
-	must(t, err)
-	same(t, got, w)
+	onEachEngine(t, func(t *testing.T, open opener) {
+		s, ctx := open(t), t.Context()
+		w := workload(alpha, "agent")
+		must(t, s.InsertWorkload(w, Tags{"r/agent", map[string]string{"team": "x"}}))
+		want(t, s.InsertWorkload(w, Tags{}), fault.Conflict)
+		must(t, s.InsertWorkload(workload(beta, "agent"), Tags{}))
+		got, err := s.Workload(ctx, alpha, "agent")
+		must(t, err)
+		same(t, got, w)
 
-	w.ReturnURLs, w.CompleteBySessionURI, w.UpdatedAt = []string{}, true, noon.Add(time.Second)
-	must(t, s.UpdateWorkload(w))
-	got, err = s.Workload(ctx, alpha, "agent")
-	must(t, err)
-	same(t, got, w)
-	other := w
-	other.Incarnation = "another"
-	want(t, s.UpdateWorkload(other), fault.NotFound)
+		w.ReturnURLs, w.CompleteBySessionURI, w.UpdatedAt = []string{}, true, noon.Add(time.Second)
+		must(t, s.UpdateWorkload(w))
+		got, err = s.Workload(ctx, alpha, "agent")
+		must(t, err)
+		same(t, got, w)
+		other := w
+		other.Incarnation = "another"
+		want(t, s.UpdateWorkload(other), fault.NotFound)
 
-	want(t, s.DeleteWorkload(alpha, "nobody", "r/nobody"), fault.NotFound)
-	must(t, s.DeleteWorkload(alpha, "agent", "r/agent"))
-	_, err = s.Workload(ctx, alpha, "agent")
-	want(t, err, fault.NotFound)
-	tags, err := s.Tags(ctx, alpha, "r/agent")
-	must(t, err)
-	same(t, tags, map[string]string{})
-	_, err = s.Workload(ctx, beta, "agent")
-	must(t, err)
+		want(t, s.DeleteWorkload(alpha, "nobody", "r/nobody"), fault.NotFound)
+		must(t, s.DeleteWorkload(alpha, "agent", "r/agent"))
+		_, err = s.Workload(ctx, alpha, "agent")
+		want(t, err, fault.NotFound)
+		tags, err := s.Tags(ctx, alpha, "r/agent")
+		must(t, err)
+		same(t, tags, map[string]string{})
+		_, err = s.Workload(ctx, beta, "agent")
+		must(t, err)
+	})
 }
 
 // Pages come in byte order, whole, and of one account only.
 func TestPages(t *testing.T) {
-	s, ctx := open(t), t.Context()
-	names := []string{"B", "a", "-x", "Z", "_y", "b", "a.a", "0"}
-	for _, n := range names {
-		must(t, s.InsertWorkload(workload(alpha, n), Tags{}))
-		must(t, s.InsertWorkload(workload(beta, n+"-beta"), Tags{}))
-		must(t, s.InsertOAuth2Provider(oauth2Provider(alpha, n), "default", Tags{}))
-		must(t, s.InsertAPIKeyProvider(APIKeyProvider{Account: alpha, Name: n, APIKey: []byte{1}, CreatedAt: noon, UpdatedAt: noon}, "default", Tags{}))
-		must(t, s.InsertPaymentProvider(PaymentProvider{Account: alpha, Name: n, Config: "{}", Secret: []byte{1}, CreatedAt: noon, UpdatedAt: noon}, "default", Tags{}))
-	}
-	slices.Sort(names)
-	for kind, list := range map[string]func(Page) ([]string, bool, error){
-		"workloads": func(p Page) (out []string, more bool, err error) {
-			rows, more, err := s.Workloads(ctx, alpha, p)
-			for _, r := range rows {
-				out = append(out, r.Name)
-			}
-			return out, more, err
-		},
-		"oauth2": func(p Page) (out []string, more bool, err error) {
-			rows, more, err := s.OAuth2Providers(ctx, alpha, p)
-			for _, r := range rows {
-				out = append(out, r.Name)
-			}
-			return out, more, err
-		},
-		"apikey": func(p Page) (out []string, more bool, err error) {
-			rows, more, err := s.APIKeyProviders(ctx, alpha, p)
-			for _, r := range rows {
-				out = append(out, r.Name)
-			}
-			return out, more, err
-		},
-		"payment": func(p Page) (out []string, more bool, err error) {
-			rows, more, err := s.PaymentProviders(ctx, alpha, p)
-			for _, r := range rows {
-				out = append(out, r.Name)
-			}
-			return out, more, err
-		},
-	} {
-		t.Run(kind, func(t *testing.T) {
-			for _, limit := range []int{1, 3, 8, 20} {
-				var all []string
-				for p := (Page{Limit: limit}); ; p.After = all[len(all)-1] {
-					page, more, err := list(p)
-					must(t, err)
-					if len(page) > limit {
-						t.Fatalf("a page of %d, asked for %d", len(page), limit)
-					}
-					all = append(all, page...)
-					if !more {
-						break
-					}
+	onEachEngine(t, func(t *testing.T, open opener) {
+		s, ctx := open(t), t.Context()
+		names := []string{"B", "a", "-x", "Z", "_y", "b", "a.a", "0"}
+		for _, n := range names {
+			must(t, s.InsertWorkload(workload(alpha, n), Tags{}))
+			must(t, s.InsertWorkload(workload(beta, n+"-beta"), Tags{}))
+			must(t, s.InsertOAuth2Provider(oauth2Provider(alpha, n), "default", Tags{}))
+			must(t, s.InsertAPIKeyProvider(APIKeyProvider{Account: alpha, Name: n, APIKey: []byte{1}, CreatedAt: noon, UpdatedAt: noon}, "default", Tags{}))
+			must(t, s.InsertPaymentProvider(PaymentProvider{Account: alpha, Name: n, Config: "{}", Secret: []byte{1}, CreatedAt: noon, UpdatedAt: noon}, "default", Tags{}))
+		}
+		slices.Sort(names)
+		for kind, list := range map[string]func(Page) ([]string, bool, error){
+			"workloads": func(p Page) (out []string, more bool, err error) {
+				rows, more, err := s.Workloads(ctx, alpha, p)
+				for _, r := range rows {
+					out = append(out, r.Name)
 				}
-				same(t, all, names)
-			}
-		})
-	}
+				return out, more, err
+			},
+			"oauth2": func(p Page) (out []string, more bool, err error) {
+				rows, more, err := s.OAuth2Providers(ctx, alpha, p)
+				for _, r := range rows {
+					out = append(out, r.Name)
+				}
+				return out, more, err
+			},
+			"apikey": func(p Page) (out []string, more bool, err error) {
+				rows, more, err := s.APIKeyProviders(ctx, alpha, p)
+				for _, r := range rows {
+					out = append(out, r.Name)
+				}
+				return out, more, err
+			},
+			"payment": func(p Page) (out []string, more bool, err error) {
+				rows, more, err := s.PaymentProviders(ctx, alpha, p)
+				for _, r := range rows {
+					out = append(out, r.Name)
+				}
+				return out, more, err
+			},
+		} {
+			t.Run(kind, func(t *testing.T) {
+				for _, limit := range []int{1, 3, 8, 20} {
+					var all []string
+					for p := (Page{Limit: limit}); ; p.After = all[len(all)-1] {
+						page, more, err := list(p)
+						must(t, err)
+						if len(page) > limit {
+							t.Fatalf("a page of %d, asked for %d", len(page), limit)
+						}
+						all = append(all, page...)
+						if !more {
+							break
+						}
+					}
+					same(t, all, names)
+				}
+			})
+		}
+	})
 }
 
 func withParents(t *testing.T, s *Store) (Workload, OAuth2Provider) {
@@ -334,157 +367,167 @@ func withParents(t *testing.T, s *Store) (Workload, OAuth2Provider) {
 }
 
 func TestGrants(t *testing.T) {
-	s, ctx := open(t), t.Context()
-	w, p := withParents(t, s)
-	g := grant(w, p, "k1")
-	version, err := s.PutGrant(g)
-	must(t, err)
-	got, err := s.Grant(ctx, alpha, "k1")
-	must(t, err)
-	same(t, got, g)
-	_, err = s.Grant(ctx, beta, "k1")
-	want(t, err, fault.NotFound)
+	onEachEngine(t, func(t *testing.T, open opener) {
+		s, ctx := open(t), t.Context()
+		w, p := withParents(t, s)
+		g := grant(w, p, "k1")
+		version, err := s.PutGrant(g)
+		must(t, err)
+		got, err := s.Grant(ctx, alpha, "k1")
+		must(t, err)
+		same(t, got, g)
+		_, err = s.Grant(ctx, beta, "k1")
+		want(t, err, fault.NotFound)
 
-	g.AccessToken, g.RefreshToken, g.IntentAt, g.ExpiresAt, g.State, g.LastError = []byte("new"), nil, noon, time.Time{}, GrantDead, "invalid_grant"
-	g.Version = version
-	version, err = s.UpdateGrant(g)
-	must(t, err)
-	if _, err := s.UpdateGrant(g); !errors.Is(err, fault.ConcurrentModification) { // the old version
-		t.Errorf("a write with an old version: %v", err)
-	}
-	g.Version = version
-	got, err = s.Grant(ctx, alpha, "k1")
-	must(t, err)
-	same(t, got, g)
+		g.AccessToken, g.RefreshToken, g.IntentAt, g.ExpiresAt, g.State, g.LastError = []byte("new"), nil, noon, time.Time{}, GrantDead, "invalid_grant"
+		g.Version = version
+		version, err = s.UpdateGrant(g)
+		must(t, err)
+		if _, err := s.UpdateGrant(g); !errors.Is(err, fault.ConcurrentModification) { // the old version
+			t.Errorf("a write with an old version: %v", err)
+		}
+		g.Version = version
+		got, err = s.Grant(ctx, alpha, "k1")
+		must(t, err)
+		same(t, got, g)
 
-	version, err = s.PutGrant(grant(w, p, "k1")) // a new consent replaces what was
-	must(t, err)
-	if version != 3 {
-		t.Errorf("version %d", version)
-	}
+		version, err = s.PutGrant(grant(w, p, "k1")) // a new consent replaces what was
+		must(t, err)
+		if version != 3 {
+			t.Errorf("version %d", version)
+		}
+	})
 }
 
 // A grant is not written for a workload or provider that is gone, was created anew, or changed its generation.
 func TestPutGrantNeedsItsParents(t *testing.T) {
-	s := open(t)
-	w, p := withParents(t, s)
-	for name, spoil := range map[string]func(*Grant){
-		"workload incarnation": func(g *Grant) { g.WorkloadIncarnation = "old" },
-		"workload name":        func(g *Grant) { g.Workload = "other" },
-		"provider incarnation": func(g *Grant) { g.ProviderIncarnation = "old" },
-		"generation":           func(g *Grant) { g.Generation = "g0" },
-		"account":              func(g *Grant) { g.Account = beta },
-	} {
-		t.Run(name, func(t *testing.T) {
-			g := grant(w, p, "k")
-			spoil(&g)
-			_, err := s.PutGrant(g)
-			want(t, err, fault.NotFound)
-			n := session(w, p, "s-"+name)
-			must(t, s.InsertSession(n))
-			n.State = SessionCompleted
-			_, err = s.CompleteSession(n, g)
-			want(t, err, fault.NotFound)
-			if got, err := s.Session(t.Context(), n.ID); err != nil || got.State != SessionPending {
-				t.Errorf("the session moved without its grant: %v %v", got.State, err)
-			}
-		})
-	}
+	onEachEngine(t, func(t *testing.T, open opener) {
+		s := open(t)
+		w, p := withParents(t, s)
+		for name, spoil := range map[string]func(*Grant){
+			"workload incarnation": func(g *Grant) { g.WorkloadIncarnation = "old" },
+			"workload name":        func(g *Grant) { g.Workload = "other" },
+			"provider incarnation": func(g *Grant) { g.ProviderIncarnation = "old" },
+			"generation":           func(g *Grant) { g.Generation = "g0" },
+			"account":              func(g *Grant) { g.Account = beta },
+		} {
+			t.Run(name, func(t *testing.T) {
+				g := grant(w, p, "k")
+				spoil(&g)
+				_, err := s.PutGrant(g)
+				want(t, err, fault.NotFound)
+				n := session(w, p, "s-"+name)
+				must(t, s.InsertSession(n))
+				n.State = SessionCompleted
+				_, err = s.CompleteSession(n, g)
+				want(t, err, fault.NotFound)
+				if got, err := s.Session(t.Context(), n.ID); err != nil || got.State != SessionPending {
+					t.Errorf("the session moved without its grant: %v %v", got.State, err)
+				}
+			})
+		}
+	})
 }
 
 func TestDeletesCascade(t *testing.T) {
-	for _, what := range []string{"workload", "provider"} {
-		t.Run(what, func(t *testing.T) {
-			s, ctx := open(t), t.Context()
-			w, p := withParents(t, s)
-			_, err := s.PutGrant(grant(w, p, "k"))
-			must(t, err)
-			must(t, s.InsertSession(session(w, p, "s")))
-			otherW, otherP := workload(alpha, "other"), oauth2Provider(alpha, "other")
-			must(t, s.InsertWorkload(otherW, Tags{}))
-			must(t, s.InsertOAuth2Provider(otherP, "default", Tags{}))
-			_, err = s.PutGrant(grant(otherW, otherP, "other"))
-			must(t, err)
-			if what == "workload" {
-				must(t, s.DeleteWorkload(alpha, "agent", ""))
-			} else {
-				must(t, s.DeleteOAuth2Provider(alpha, "gh", ""))
-			}
-			_, err = s.Grant(ctx, alpha, "k")
-			want(t, err, fault.NotFound)
-			_, err = s.Session(ctx, "s")
-			want(t, err, fault.NotFound)
-			_, err = s.Grant(ctx, alpha, "other")
-			must(t, err)
-		})
-	}
+	onEachEngine(t, func(t *testing.T, open opener) {
+		for _, what := range []string{"workload", "provider"} {
+			t.Run(what, func(t *testing.T) {
+				s, ctx := open(t), t.Context()
+				w, p := withParents(t, s)
+				_, err := s.PutGrant(grant(w, p, "k"))
+				must(t, err)
+				must(t, s.InsertSession(session(w, p, "s")))
+				otherW, otherP := workload(alpha, "other"), oauth2Provider(alpha, "other")
+				must(t, s.InsertWorkload(otherW, Tags{}))
+				must(t, s.InsertOAuth2Provider(otherP, "default", Tags{}))
+				_, err = s.PutGrant(grant(otherW, otherP, "other"))
+				must(t, err)
+				if what == "workload" {
+					must(t, s.DeleteWorkload(alpha, "agent", ""))
+				} else {
+					must(t, s.DeleteOAuth2Provider(alpha, "gh", ""))
+				}
+				_, err = s.Grant(ctx, alpha, "k")
+				want(t, err, fault.NotFound)
+				_, err = s.Session(ctx, "s")
+				want(t, err, fault.NotFound)
+				_, err = s.Grant(ctx, alpha, "other")
+				must(t, err)
+			})
+		}
+	})
 }
 
 func TestSessions(t *testing.T) {
-	s, ctx := open(t), t.Context()
-	w, p := withParents(t, s)
-	n := session(w, p, "s1")
-	must(t, s.InsertSession(n))
-	got, err := s.Session(ctx, "s1")
-	must(t, err)
-	same(t, got, n)
+	onEachEngine(t, func(t *testing.T, open opener) {
+		s, ctx := open(t), t.Context()
+		w, p := withParents(t, s)
+		n := session(w, p, "s1")
+		must(t, s.InsertSession(n))
+		got, err := s.Session(ctx, "s1")
+		must(t, err)
+		same(t, got, n)
 
-	n.State, n.CompletionID, n.Code = SessionAuthorized, "c1", []byte("sealed code")
-	version, err := s.UpdateSession(n)
-	must(t, err)
-	_, err = s.UpdateSession(n) // the second of two callbacks
-	want(t, err, fault.ConcurrentModification)
-	n.Version = version
-	got, err = s.SessionByCompletion(ctx, alpha, "c1")
-	must(t, err)
-	same(t, got, n)
-	_, err = s.SessionByCompletion(ctx, beta, "c1")
-	want(t, err, fault.NotFound)
+		n.State, n.CompletionID, n.Code = SessionAuthorized, "c1", []byte("sealed code")
+		version, err := s.UpdateSession(n)
+		must(t, err)
+		_, err = s.UpdateSession(n) // the second of two callbacks
+		want(t, err, fault.ConcurrentModification)
+		n.Version = version
+		got, err = s.SessionByCompletion(ctx, alpha, "c1")
+		must(t, err)
+		same(t, got, n)
+		_, err = s.SessionByCompletion(ctx, beta, "c1")
+		want(t, err, fault.NotFound)
 
-	n.State, n.Code = SessionCompleted, nil
-	_, err = s.CompleteSession(n, grant(w, p, "k"))
-	must(t, err)
-	_, err = s.CompleteSession(n, grant(w, p, "k"))
-	want(t, err, fault.ConcurrentModification)
-	g, err := s.Grant(ctx, alpha, "k")
-	must(t, err)
-	if g.Version != 1 {
-		t.Errorf("the grant was written %d times", g.Version)
-	}
+		n.State, n.Code = SessionCompleted, nil
+		_, err = s.CompleteSession(n, grant(w, p, "k"))
+		must(t, err)
+		_, err = s.CompleteSession(n, grant(w, p, "k"))
+		want(t, err, fault.ConcurrentModification)
+		g, err := s.Grant(ctx, alpha, "k")
+		must(t, err)
+		if g.Version != 1 {
+			t.Errorf("the grant was written %d times", g.Version)
+		}
+	})
 }
 
 func TestLeaseHasOneHolder(t *testing.T) {
-	s := open(t)
-	var mu sync.Mutex
-	var held []Lease
-	var wg sync.WaitGroup
-	for range 32 {
-		wg.Go(func() {
-			l, err := s.AcquireLease(alpha, "refresh/k", time.Minute)
-			if err == nil {
-				mu.Lock()
-				held = append(held, l)
-				mu.Unlock()
-			} else if !errors.Is(err, fault.ConcurrentModification) {
-				t.Error(err)
-			}
-		})
-	}
-	wg.Wait()
-	if len(held) != 1 {
-		t.Fatalf("%d of 32 hold the lease", len(held))
-	}
-	_, err := s.AcquireLease(beta, "refresh/k", time.Minute)
-	must(t, err)
-	must(t, s.ReleaseLease(Lease{alpha, "refresh/k", held[0].Fence - 1})) // not ours
-	_, err = s.AcquireLease(alpha, "refresh/k", time.Minute)
-	want(t, err, fault.ConcurrentModification)
-	must(t, s.ReleaseLease(held[0]))
-	next, err := s.AcquireLease(alpha, "refresh/k", time.Minute)
-	must(t, err)
-	if next.Fence <= held[0].Fence {
-		t.Errorf("fence %d after %d", next.Fence, held[0].Fence)
-	}
+	onEachEngine(t, func(t *testing.T, open opener) {
+		s := open(t)
+		var mu sync.Mutex
+		var held []Lease
+		var wg sync.WaitGroup
+		for range 32 {
+			wg.Go(func() {
+				l, err := s.AcquireLease(alpha, "refresh/k", time.Minute)
+				if err == nil {
+					mu.Lock()
+					held = append(held, l)
+					mu.Unlock()
+				} else if !errors.Is(err, fault.ConcurrentModification) {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if len(held) != 1 {
+			t.Fatalf("%d of 32 hold the lease", len(held))
+		}
+		_, err := s.AcquireLease(beta, "refresh/k", time.Minute)
+		must(t, err)
+		must(t, s.ReleaseLease(Lease{alpha, "refresh/k", held[0].Fence - 1})) // not ours
+		_, err = s.AcquireLease(alpha, "refresh/k", time.Minute)
+		want(t, err, fault.ConcurrentModification)
+		must(t, s.ReleaseLease(held[0]))
+		next, err := s.AcquireLease(alpha, "refresh/k", time.Minute)
+		must(t, err)
+		if next.Fence <= held[0].Fence {
+			t.Errorf("fence %d after %d", next.Fence, held[0].Fence)
+		}
+	})
 }
 
 func TestLeaseEndsByTheClockAndPurge(t *testing.T) {
@@ -515,41 +558,48 @@ func TestLeaseEndsByTheClockAndPurge(t *testing.T) {
 }
 
 func TestPurgeKeepsWhatMayBeUsed(t *testing.T) {
-	s, ctx := open(t), t.Context()
-	w, p := withParents(t, s)
-	put := func(key string, edit func(*Grant)) {
-		g := grant(w, p, key)
-		edit(&g)
-		_, err := s.PutGrant(g)
-		must(t, err)
-	}
-	put("refreshable", func(*Grant) {})
-	put("forever", func(g *Grant) { g.RefreshToken, g.ExpiresAt = nil, time.Time{} })
-	put("over", func(g *Grant) { g.RefreshToken = nil })
-	must(t, s.InsertSession(session(w, p, "s")))
-	must(t, s.Purge(noon))
-	_, err := s.Session(ctx, "s")
-	must(t, err)
-	must(t, s.Purge(noon.Add(24*time.Hour)))
-	_, err = s.Session(ctx, "s")
-	want(t, err, fault.NotFound)
-	for key, kept := range map[string]bool{"refreshable": true, "forever": true, "over": false} {
-		if _, err := s.Grant(ctx, alpha, key); (err == nil) != kept {
-			t.Errorf("%s: %v", key, err)
+	onEachEngine(t, func(t *testing.T, open opener) {
+		s, ctx := open(t), t.Context()
+		w, p := withParents(t, s)
+		put := func(key string, edit func(*Grant)) {
+			g := grant(w, p, key)
+			edit(&g)
+			_, err := s.PutGrant(g)
+			must(t, err)
 		}
-	}
+		put("refreshable", func(*Grant) {})
+		put("forever", func(g *Grant) { g.RefreshToken, g.ExpiresAt = nil, time.Time{} })
+		put("over", func(g *Grant) { g.RefreshToken = nil })
+		must(t, s.InsertSession(session(w, p, "s")))
+		must(t, s.Purge(noon))
+		_, err := s.Session(ctx, "s")
+		must(t, err)
+		must(t, s.Purge(noon.Add(24*time.Hour)))
+		_, err = s.Session(ctx, "s")
+		want(t, err, fault.NotFound)
+		for key, kept := range map[string]bool{"refreshable": true, "forever": true, "over": false} {
+			if _, err := s.Grant(ctx, alpha, key); (err == nil) != kept {
+				t.Errorf("%s: %v", key, err)
+			}
+		}
+	})
 }
 
 func TestAuditBatches(t *testing.T) {
-	s, ctx := open(t), t.Context()
-	b := []audit.Batch{{Account: alpha, ID: "1", Time: noon, Events: []byte("e\n")}, {Account: beta, ID: "2", Time: noon, Events: []byte("f\n")}}
-	must(t, s.AppendAudit(b))
-	if err := s.AppendAudit([]audit.Batch{{Account: alpha, ID: "3", Time: noon, Events: []byte("x")}, b[1]}); err == nil {
-		t.Error("a batch was written twice")
-	}
-	got, err := s.AuditBatches(ctx, alpha)
-	must(t, err)
-	same(t, got, b[:1])
+	onEachEngine(t, func(t *testing.T, open opener) {
+		s, ctx := open(t), t.Context()
+		b := []audit.Batch{{Account: alpha, ID: "1", Time: noon, Events: []byte("e\n")}, {Account: beta, ID: "2", Time: noon, Events: []byte("f\n")}}
+		must(t, s.AppendAudit(b))
+		again := b[1] // as after a connection that broke before the answer
+		again.Events = []byte("other")
+		must(t, s.AppendAudit([]audit.Batch{again}))
+		must(t, s.AppendAudit(b))
+		for i, account := range []string{alpha, beta} {
+			got, err := s.AuditBatches(ctx, account)
+			must(t, err)
+			same(t, got, b[i:i+1])
+		}
+	})
 }
 
 func TestReady(t *testing.T) {
