@@ -50,8 +50,8 @@ func (b *Broker) issue(ctx context.Context, r request, current store.Grant, have
 	}
 	return share(b, kind+r.agent.account+r.key, wait, func() (store.Grant, error) {
 		ctx := context.WithoutCancel(ctx)
-		if g, err := b.Vault.Grant(ctx, r.agent.account, r.key); err == nil && !force && fresh(g) {
-			return g, nil // a flight ended just before this one began
+		if g, err := b.Vault.ReloadGrant(ctx, r.agent.account, r.key); err == nil && !force && fresh(g) {
+			return g, nil // a flight ended just before this one began, or that of another replica
 		}
 		return b.clientCredentials(ctx, r)
 	})

@@ -19,18 +19,25 @@ func (b *Broker) userFederation(ctx context.Context, r request) (*wire.GetResour
 	if r.agent.token.User.IsZero() {
 		return nil, "", fault.Invalid("workloadIdentityToken", "acts for no user, as USER_FEDERATION needs: get one with GetWorkloadAccessTokenForJWT or GetWorkloadAccessTokenForUserId")
 	}
-	g, err := b.Vault.Grant(ctx, r.agent.account, r.key)
-	if err != nil && !errors.Is(err, fault.NotFound) {
-		return nil, "", err
-	}
 	scopes := r.in.Scopes
-	if err == nil {
-		if !forced(r.in) && serves(g, r.provider, r.traits, scopes) {
+	var g store.Grant
+	var err error
+	// The second look is at the database: no user is asked for what he gave to another replica just now.
+	for _, find := range []func(context.Context, string, string) (store.Grant, error){b.Vault.Grant, b.Vault.ReloadGrant} {
+		if g, err = find(ctx, r.agent.account, r.key); errors.Is(err, fault.NotFound) || err == nil && forced(r.in) {
+			break
+		}
+		if err != nil {
+			return nil, "", err
+		}
+		if serves(g, r.provider, r.traits, scopes) {
 			out, outcome, err := b.serve(ctx, r, g)
 			if !errors.Is(err, errDead) {
 				return out, outcome, err
 			}
 		}
+	}
+	if err == nil {
 		// A wider request asks for what the user has already agreed to as well, so that the new grant serves both.
 		if r.provider.Config.ScopeMatch != wire.ScopeMatchExact {
 			scopes = union(scopes, g.AskedScopes)
@@ -163,7 +170,7 @@ func (b *Broker) poll(ctx context.Context, r request, s store.Session) (*wire.Ge
 	case s.ProviderIncarnation != r.provider.Row.Incarnation || s.Generation != r.provider.Row.Generation:
 		return failed, "failed", nil
 	case s.State == store.SessionCompleted:
-		g, err := b.Vault.Grant(ctx, s.Account, s.GrantKey)
+		g, err := b.Vault.ReloadGrant(ctx, s.Account, s.GrantKey) // the session may have ended on another replica
 		if errors.Is(err, fault.NotFound) || err == nil && g.State != store.GrantActive {
 			return failed, "failed", nil
 		}

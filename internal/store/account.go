@@ -44,6 +44,20 @@ func (s *Store) Accounts(ctx context.Context) ([]string, error) {
 	return readAll(ctx, s, func(r scanner) (a string, err error) { return a, r.Scan(&a) }, `SELECT account FROM accounts ORDER BY account COLLATE "C"`)
 }
 
+// Epochs are the epochs of all accounts.
+func (s *Store) Epochs(ctx context.Context) (map[string]int64, error) {
+	type row struct {
+		account string
+		epoch   int64
+	}
+	rows, err := readAll(ctx, s, func(r scanner) (e row, err error) { return e, r.Scan(&e.account, &e.epoch) }, `SELECT account, epoch FROM accounts`)
+	epochs := make(map[string]int64, len(rows))
+	for _, r := range rows {
+		epochs[r.account] = r.epoch
+	}
+	return epochs, err
+}
+
 // Keyset finds an account's keyset of one purpose.
 func (s *Store) Keyset(ctx context.Context, account, purpose string) (Keyset, error) {
 	return readOne(ctx, s, func(r scanner) (k Keyset, err error) {

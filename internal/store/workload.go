@@ -50,9 +50,12 @@ func (s *Store) Workloads(ctx context.Context, account string, p Page) ([]Worklo
 // UpdateWorkload replaces the changeable columns of the incarnation that w names.
 func (s *Store) UpdateWorkload(w Workload) error {
 	return s.write(func(t *tx) error {
-		return t.change(fault.NotFound, `UPDATE workload_identities SET return_urls = $4, complete_by_session_uri = $5, updated_at = $6
+		if err := t.change(fault.NotFound, `UPDATE workload_identities SET return_urls = $4, complete_by_session_uri = $5, updated_at = $6
 			WHERE account = $1 AND name = $2 AND incarnation = $3`,
-			w.Account, w.Name, w.Incarnation, listText(w.ReturnURLs), w.CompleteBySessionURI, millis(w.UpdatedAt))
+			w.Account, w.Name, w.Incarnation, listText(w.ReturnURLs), w.CompleteBySessionURI, millis(w.UpdatedAt)); err != nil {
+			return err
+		}
+		return t.bumpEpoch(w.Account)
 	})
 }
 

@@ -22,6 +22,7 @@ type Metrics struct {
 	Vendor   *prometheus.HistogramVec // vendor, grant type, outcome
 	Cache    *prometheus.CounterVec   // cache, result
 	Audit    *prometheus.CounterVec   // outcome: of decisions recorded
+	Epochs   *prometheus.CounterVec   // outcome: of looks at what other replicas changed
 
 	Revocations        *prometheus.CounterVec // vendor, outcome: attempts to revoke a grant at its vendor
 	RevocationsPending prometheus.Gauge
@@ -47,13 +48,14 @@ func New() *Metrics {
 		Vendor:   histogram("vendor_seconds", "Calls to token and revocation endpoints of vendors.", "vendor", "grant_type", "outcome"),
 		Cache:    counter("cache_lookups_total", "Lookups in the caches of sealed rows.", "cache", "result"),
 		Audit:    counter("audit_events_total", "Audit events recorded, or failed to be.", "outcome"),
+		Epochs:   counter("epoch_polls_total", "Looks at what other replicas changed.", "outcome"),
 
 		Revocations: counter("revocations_total", "Attempts to revoke a grant at its vendor.", "vendor", "outcome"),
 		RevocationsPending: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: "credence", Name: "revocations_pending", Help: "Grants of which the vendor has still to be told that they are over.",
 		}),
 	}
-	m.Registry.MustRegister(m.Requests, m.Latency, m.Tokens, m.Consents, m.Refresh, m.Vendor, m.Cache, m.Audit, m.Revocations, m.RevocationsPending,
+	m.Registry.MustRegister(m.Requests, m.Latency, m.Tokens, m.Consents, m.Refresh, m.Vendor, m.Cache, m.Audit, m.Epochs, m.Revocations, m.RevocationsPending,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -269,8 +269,10 @@ func (n noun) wantGone(t *testing.T, when string) {
 	}
 }
 
+var nounNames = []string{"workload identity", "OAuth2 provider", "API key provider", "payment provider", "grant", "caller"}
+
 func eachNoun(t *testing.T, test func(*testing.T, noun)) {
-	for _, name := range []string{"workload identity", "OAuth2 provider", "API key provider", "grant", "caller"} {
+	for _, name := range nounNames {
 		t.Run(name, func(t *testing.T) { test(t, nouns(t, openBed(t))[name]) })
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"credence/internal/fault"
 	"credence/internal/iam"
@@ -14,10 +15,12 @@ import (
 
 // Vault seals what goes into rows and opens what comes out of them.
 type Vault struct {
-	store     *store.Store
-	kek       *KEK
-	opened    sync.Map // account → *keys
-	elsewhere ExternalSecrets
+	store          *store.Store
+	kek            *KEK
+	opened         sync.Map // account → *keys
+	epochs         *epochs
+	looked, missed interface{ Inc() }
+	elsewhere      ExternalSecrets
 
 	callers   *cache[*caller]
 	workloads *cache[store.Workload]
@@ -33,6 +36,8 @@ type Config struct {
 	KEK      *KEK
 	External ExternalSecrets // nil: no secret is kept elsewhere
 	Metrics  *telemetry.Metrics
+	// Replicas says that others write to the same database. Then Follow must run.
+	Replicas bool
 }
 
 // Sizes of the caches: entries of a few hundred bytes each, but for grants, which count their sealed bytes.
@@ -43,17 +48,19 @@ const (
 
 // New makes a vault over a store. It proves that the KEK belongs to the database; a new database takes it as its own.
 func New(ctx context.Context, cfg Config) (*Vault, error) {
+	e := &epochs{followed: cfg.Replicas, start: time.Now().Add(-2 * epochLife)} // nothing was looked at yet
 	v := &Vault{
-		store: cfg.Store, kek: cfg.KEK, elsewhere: cfg.External,
-		callers:   newCache[*caller](cfg.Metrics, "callers", cacheEntries, nil),
-		workloads: newCache[store.Workload](cfg.Metrics, "workloads", cacheEntries, nil),
-		providers: newCache[*OAuth2Provider](cfg.Metrics, "oauth2_providers", cacheEntries, nil),
-		apiKeys:   newCache[store.APIKeyProvider](cfg.Metrics, "apikey_providers", cacheEntries, nil),
-		payments:  newCache[*PaymentProvider](cfg.Metrics, "payment_providers", cacheEntries, nil),
-		grants: newCache(cfg.Metrics, "grants", grantBytes, func(g store.Grant) uint32 {
+		store: cfg.Store, kek: cfg.KEK, elsewhere: cfg.External, epochs: e, looked: cfg.Metrics.Epochs.WithLabelValues("ok"), missed: cfg.Metrics.Epochs.WithLabelValues("failed"),
+		callers:   newCache[*caller](cfg.Metrics, e, "callers", cacheEntries, nil),
+		workloads: newCache[store.Workload](cfg.Metrics, e, "workloads", cacheEntries, nil),
+		providers: newCache[*OAuth2Provider](cfg.Metrics, e, "oauth2_providers", cacheEntries, nil),
+		apiKeys:   newCache[store.APIKeyProvider](cfg.Metrics, e, "apikey_providers", cacheEntries, nil),
+		payments:  newCache[*PaymentProvider](cfg.Metrics, e, "payment_providers", cacheEntries, nil),
+		grants: newCache(cfg.Metrics, e, "grants", grantBytes, func(g store.Grant) uint32 {
 			return uint32(1024 + len(g.AccessToken) + len(g.RefreshToken) + len(g.UserName))
 		}),
 	}
+	v.callers.shared = true // found by access key
 	sealed, err := cfg.Store.Meta(ctx, keyCheck)
 	switch {
 	case errors.Is(err, fault.NotFound):
@@ -75,6 +82,8 @@ func New(ctx context.Context, cfg Config) (*Vault, error) {
 
 // key joins an account, which has a fixed length, and a name.
 func key(account, name string) string { return account + name }
+
+func accountOf(key string) string { return key[:12] }
 
 // vaultID is the id of the one token vault of an account.
 const vaultID = iam.DefaultVault
