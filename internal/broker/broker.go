@@ -58,8 +58,9 @@ type Leases interface {
 // Broker is the plane of tokens.
 type Broker struct {
 	Config
-	flights singleflight.Group // by kind of call, account and key
-	flying  sync.WaitGroup
+	flights  singleflight.Group // by kind of call, account and key
+	flying   sync.WaitGroup
+	upstream upstream
 }
 
 // New makes a broker.
@@ -100,12 +101,15 @@ func (b *Broker) agentResources(account, workloadName string) []string {
 	return []string{b.ARNs.Vault(account, iam.DefaultVault), b.ARNs.Workload(account, workloadName), b.ARNs.Directory(account)}
 }
 
-// vendorCall is one call to a token endpoint, with its own deadline and metric.
-func (b *Broker) vendorCall(ctx context.Context, v provider.Vendor, grantType string, call func(context.Context) (oauth.Token, error)) (oauth.Token, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), vendorTimeout)
-	defer cancel()
+// vendorCall is one call to an endpoint of a vendor when it is the account's turn, with its own deadline and metric.
+func (b *Broker) vendorCall(ctx context.Context, account, target string, v provider.Vendor, grantType string, call func(context.Context) (oauth.Token, error)) (oauth.Token, error) {
+	ctx = context.WithoutCancel(ctx)
 	start := time.Now()
-	t, err := call(ctx)
+	t, err := b.upstream.do(ctx, account, target, func() (oauth.Token, error) {
+		ctx, cancel := context.WithTimeout(ctx, vendorTimeout)
+		defer cancel()
+		return call(ctx)
+	})
 	outcome := "ok"
 	if e, ok := errors.AsType[*oauth.Error](err); ok {
 		outcome = string(e.Outcome)

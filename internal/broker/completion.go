@@ -170,7 +170,7 @@ func (b *Broker) exchange(ctx context.Context, s store.Session) error {
 	if s.Version, err = b.Writes.UpdateSession(s); err != nil {
 		return err
 	}
-	t, err := b.vendorCall(ctx, v, "authorization_code", func(ctx context.Context) (oauth.Token, error) {
+	t, err := b.vendorCall(ctx, s.Account, v.TokenEndpoint, v, "authorization_code", func(ctx context.Context) (oauth.Token, error) {
 		return b.OAuth.ExchangeCode(ctx, e, oauth.CodeGrant{
 			Code: secret.New(code.Code), Verifier: secret.New(code.Verifier), RedirectURI: code.RedirectURI, Resources: r.Resources, Audiences: r.Audiences,
 		})

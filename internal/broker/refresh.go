@@ -33,26 +33,25 @@ func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider,
 	outcome := "error"
 	defer func() { b.Metrics.Refresh.WithLabelValues(outcome).Inc() }()
 
-	lease, err := b.Leases.AcquireLease(account, "refresh/"+key, leaseTime)
-	if errors.Is(err, fault.ConcurrentModification) {
+	lease, g, err := b.refreshLease(ctx, p, account, key)
+	switch {
+	case errors.Is(err, errDead):
+		outcome = "gone"
+		return store.Grant{}, err
+	case errors.Is(err, fault.ConcurrentModification):
 		outcome = "busy"
 		return store.Grant{}, &fault.Fault{Kind: fault.Throttled, Msg: "The token is being refreshed by another process: try again", RetryAfter: time.Second, Err: err}
-	}
-	if err != nil {
-		return store.Grant{}, err
-	}
-	defer b.release(lease)
-
-	g, err := b.Vault.ReloadGrant(ctx, account, key)
-	switch {
-	case errors.Is(err, fault.NotFound), err == nil && (g.State != store.GrantActive || g.RefreshToken == nil):
-		outcome = "gone"
-		return store.Grant{}, errDead
+	case errors.Is(err, errOpen):
+		outcome = "open"
+		return store.Grant{}, vendorFault(p, err)
 	case err != nil:
 		return store.Grant{}, err
-	case fresh(g):
+	case lease == nil:
 		outcome = "already"
 		return g, nil
+	}
+	defer b.release(*lease)
+	switch {
 	case !g.IntentAt.IsZero() && !b.Resolver.Traits(p.Config).RefreshTokenReusable:
 		// A process died between sending the refresh token and writing the answer. What it has left is served to its end.
 		outcome = MaybeSpent
@@ -77,7 +76,7 @@ func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider,
 	if g, err = b.recordIntent(g); err != nil {
 		return store.Grant{}, err
 	}
-	t, err := b.vendorCall(ctx, v, "refresh_token", func(ctx context.Context) (oauth.Token, error) {
+	t, err := b.vendorCall(ctx, account, v.TokenEndpoint, v, "refresh_token", func(ctx context.Context) (oauth.Token, error) {
 		return b.OAuth.Refresh(ctx, e, oauth.RefreshGrant{RefreshToken: token, Resources: g.Resources, Audiences: g.Audiences})
 	})
 	if err != nil {
@@ -105,7 +104,7 @@ func (b *Broker) refreshToRevoke(ctx context.Context, r *store.Revocation, v pro
 	if err != nil {
 		return false, err
 	}
-	t, err := b.vendorCall(ctx, v, "refresh_token", func(ctx context.Context) (oauth.Token, error) {
+	t, err := b.vendorCall(ctx, r.Grant.Account, v.TokenEndpoint, v, "refresh_token", func(ctx context.Context) (oauth.Token, error) {
 		return b.OAuth.Refresh(ctx, e, oauth.RefreshGrant{RefreshToken: token, Resources: r.Grant.Resources, Audiences: r.Grant.Audiences})
 	})
 	if err != nil {
@@ -121,6 +120,51 @@ func (b *Broker) refreshToRevoke(ctx context.Context, r *store.Revocation, v pro
 	}
 	r.Version, err = b.Outbox.KeepRevocation(*r, revocationClaim)
 	return false, err
+}
+
+// Another process that refreshes the grant is waited for as long as a vendor may take.
+const (
+	leaseWait = vendorTimeout
+	leasePoll = 100 * time.Millisecond
+)
+
+// refreshLease takes the lease under which a grant is refreshed, and reads the grant as it stands then; no lease means that it is fresh by now.
+// Nothing is waited for or written while the vendor is known to be dead.
+func (b *Broker) refreshLease(ctx context.Context, p *vault.OAuth2Provider, account, key string) (*store.Lease, store.Grant, error) {
+	g, err := b.reloadForRefresh(ctx, account, key)
+	if err != nil || fresh(g) {
+		return nil, g, err
+	}
+	if v, err := b.vendor(ctx, p); err == nil {
+		if err := b.upstream.open(account, v.TokenEndpoint); err != nil {
+			return nil, g, err
+		}
+	}
+	for start := time.Now(); ; time.Sleep(leasePoll) {
+		lease, err := b.Leases.AcquireLease(account, "refresh/"+key, leaseTime)
+		if err != nil && (!errors.Is(err, fault.ConcurrentModification) || time.Since(start) > leaseWait) {
+			return nil, g, err
+		}
+		g, reloadErr := b.reloadForRefresh(ctx, account, key) // another process may just have done it
+		switch {
+		case err == nil && (reloadErr != nil || fresh(g)):
+			b.release(lease)
+			return nil, g, reloadErr
+		case err == nil:
+			return &lease, g, nil
+		case reloadErr != nil || fresh(g):
+			return nil, g, reloadErr
+		}
+	}
+}
+
+// reloadForRefresh reads a grant as the database has it; errDead when there is nothing to refresh.
+func (b *Broker) reloadForRefresh(ctx context.Context, account, key string) (store.Grant, error) {
+	g, err := b.Vault.ReloadGrant(ctx, account, key)
+	if errors.Is(err, fault.NotFound) || err == nil && (g.State != store.GrantActive || g.RefreshToken == nil) {
+		return g, errDead
+	}
+	return g, err
 }
 
 // recordIntent proves that the store takes writes before a one-time token is spent, and tells the next process if this one dies. A write whose answer

@@ -169,7 +169,7 @@ func (b *Broker) revoke(ctx context.Context, r *store.Revocation) (state store.R
 		if err != nil {
 			return "", "", err
 		}
-		said, err := b.revokeToken(ctx, v, to, t.kind, token)
+		said, err := b.revokeToken(ctx, r.Grant.Account, v, to, t.kind, token)
 		if e, ok := errors.AsType[*oauth.Error](err); ok && e.Outcome == oauth.Refused && e.Code == "unsupported_token_type" {
 			continue // RFC 7009 section 2.2.1
 		}
@@ -188,8 +188,8 @@ func (b *Broker) revoke(ctx context.Context, r *store.Revocation) (state store.R
 }
 
 // revokeToken is one call to a revocation endpoint, with its own deadline and metric.
-func (b *Broker) revokeToken(ctx context.Context, v provider.Vendor, to oauth.Revocation, kind oauth.TokenKind, token secret.String) (answer string, _ error) {
-	_, err := b.vendorCall(ctx, v, "revocation", func(ctx context.Context) (_ oauth.Token, err error) {
+func (b *Broker) revokeToken(ctx context.Context, account string, v provider.Vendor, to oauth.Revocation, kind oauth.TokenKind, token secret.String) (answer string, _ error) {
+	_, err := b.vendorCall(ctx, account, to.URL, v, "revocation", func(ctx context.Context) (_ oauth.Token, err error) {
 		answer, err = b.OAuth.Revoke(ctx, to, kind, token)
 		return oauth.Token{}, err
 	})
