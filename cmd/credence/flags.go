@@ -16,6 +16,7 @@ type cli struct {
 	Provider providerCommand `cmd:"" help:"Prepare credential providers."`
 	Issuer   issuerCommand   `cmd:"" help:"Trust issuers of user JWTs."`
 	Doctor   doctorCommand   `cmd:"" help:"Check an installation, and say how to mend it."`
+	DB       dbCommand       `cmd:"" name:"db" help:"Look after the database: schema, copies, PostgreSQL."`
 	Backup   backupCommand   `cmd:"" help:"Write an encrypted backup of an installation, which may be running."`
 	Restore  restoreCommand  `cmd:"" help:"Make an installation from a backup."`
 	Admin    adminCommand    `cmd:"" help:"Mend an installation that is not running."`
@@ -28,12 +29,13 @@ const helpKEK = "URI of the key-encryption key: file:PATH of a master key file. 
 type installationFlags struct {
 	DataDir   string `help:"Folder of database and keys. Default: ${default}." default:"./credence-data" type:"path" placeholder:"DIR"`
 	KEK       string `name:"kek" help:"${help_kek}" placeholder:"URI"`
+	Database  string `help:"URL of a PostgreSQL database that replicas share (postgres://USER@HOST:PORT/DATABASE); needs --kek. Default: SQLite in the data directory." placeholder:"URL"`
 	AccountID string `help:"The first account, 12 digits. Default: ${default}." default:"123456789012" placeholder:"ID"`
 	Region    string `help:"The region in ARNs. Default: ${default}." default:"us-east-1" placeholder:"REGION"`
 }
 
 func (f installationFlags) config() server.Config {
-	return server.Config{DataDir: f.DataDir, KEK: f.KEK, AccountID: f.AccountID, Region: f.Region, Log: slog.New(slog.DiscardHandler)}
+	return server.Config{DataDir: f.DataDir, KEK: f.KEK, Database: f.Database, AccountID: f.AccountID, Region: f.Region, Log: slog.New(slog.DiscardHandler)}
 }
 
 // listenFlags say how an installation is reached.

@@ -37,7 +37,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	var c cli
 	parser, err := kong.New(&c, kong.Name("credence"), kong.Description("An identity and token vault for AI agents."), kong.Writers(stdout, stderr),
 		kong.DefaultEnvars("CREDENCE"), kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.Exit(func(code int) { panic(exited(code)) }),
-		kong.Vars{"help_kek": helpKEK}, kong.NamedMapper("path", kong.MapperFunc(decodePath)))
+		kong.Vars{"help_kek": helpKEK, "help_place": helpPlace}, kong.NamedMapper("path", kong.MapperFunc(decodePath)))
 	if err != nil {
 		_, _ = fmt.Fprintln(stderr, "credence:", err)
 		return 2

@@ -35,6 +35,9 @@ func Backup(ctx context.Context, cfg Config, to string, recipients []string) (er
 		}
 		keys = append(keys, r)
 	}
+	if cfg.Database != "" {
+		return errShared
+	}
 	if err := errors.Join(cfg.validateInstallation(), checkDataDir(cfg.DataDir, kekPath(cfg.kek()))); err != nil {
 		return err
 	}
@@ -126,6 +129,9 @@ func addFile(archive *tar.Writer, name, path string) (err error) {
 func Restore(ctx context.Context, cfg Config, from, identityFile string) (err error) {
 	if err := cfg.validateInstallation(); err != nil {
 		return err
+	}
+	if cfg.Database != "" {
+		return errShared
 	}
 	identityText, err := os.Open(identityFile)
 	if err != nil {

@@ -31,6 +31,7 @@ type Config struct {
 	TLSCert, TLSKey     string // files
 	InsecureBehindProxy bool   // somebody in front of us speaks TLS
 	KEK                 string // URI; "": the master key file in DataDir
+	Database            string // postgres:// URL of a database that replicas share; "": SQLite in DataDir
 	AllowPrivateHosts   []string
 	TrustedProxies      []netip.Prefix
 	External            []string // ACCOUNT=PREFIX[;identity=…]: where secrets and keys kept elsewhere may be, see external.ParsePrefixes
@@ -107,7 +108,15 @@ func (c Config) validateInstallation() error {
 	if strings.ContainsAny(c.DataDir, "?#%") {
 		problem("--data-dir %q: must not hold ?, # or %%, which SQLite reads otherwise", c.DataDir)
 	}
-	if kekPath(c.kek()) == "" { // a key file may be yet to be made
+	if c.Database != "" {
+		if _, err := url.Parse(c.Database); err != nil || !isURL(c.Database) { // the cause would quote a password
+			problem("--database: must be a URL postgres://USER@HOST:PORT/DATABASE; leave it out for SQLite in the data directory")
+		}
+		if c.KEK == "" {
+			problem("--database: give --kek as well, the one key-encryption key of all replicas (credence db new-key FILE makes a master key file to start with)")
+		}
+	}
+	if kekPath(c.kek()) == "" || c.Database != "" { // a key file beside SQLite may be yet to be made
 		if _, err := vault.OpenKEK(c.kek()); err != nil {
 			problem("--kek: %w", err)
 		}
@@ -154,6 +163,14 @@ func (c Config) kek() string {
 		return c.KEK
 	}
 	return "file:" + filepath.Join(c.DataDir, masterKeyFile)
+}
+
+// database names the database in words for people, without a password.
+func (c Config) database() string {
+	if c.Database == "" {
+		return databaseFile + " in data directory " + c.DataDir
+	}
+	return "the database of --database"
 }
 
 // publicURL is the one given, or the address that was listened on.

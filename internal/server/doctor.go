@@ -30,34 +30,39 @@ func Examine(ctx context.Context, cfg Config) []Finding {
 		findings = append(findings, Finding{what, fmt.Sprintf(format, args...), err, warning})
 		return err == nil
 	}
-	database := filepath.Join(cfg.DataDir, databaseFile)
-	absent, err := missing(database)
-	switch {
-	case !add("data directory", errors.Join(checkDataDir(cfg.DataDir, kekPath(cfg.kek())), err), false, "%s", cfg.DataDir):
-		return findings
-	case absent:
-		add("data directory", fmt.Errorf("%s has no database yet: credence serve makes it", cfg.DataDir), true, "")
-		return findings
-	case !add("data directory", finished(cfg.DataDir), false, "it is finished"):
-		return findings
+	database := store.Config{URL: cfg.Database, KeepSchema: true}
+	if cfg.Database == "" {
+		database.Path = filepath.Join(cfg.DataDir, databaseFile)
+		absent, err := missing(database.Path)
+		switch {
+		case !add("data directory", errors.Join(checkDataDir(cfg.DataDir, kekPath(cfg.kek())), err), false, "%s", cfg.DataDir):
+			return findings
+		case absent:
+			add("data directory", fmt.Errorf("%s has no database yet: credence serve makes it", cfg.DataDir), true, "")
+			return findings
+		case !add("data directory", finished(cfg.DataDir), false, "it is finished"):
+			return findings
+		}
 	}
 	kek, err := vault.OpenKEK(cfg.kek())
 	if !add("master key", err, false, "%s", strings.TrimPrefix(cfg.kek(), "file:")) {
 		return findings
 	}
-	st, err := store.Open(ctx, store.Config{Path: database, KeepSchema: true})
+	st, err := store.Open(ctx, database)
 	if !add("database", err, false, "it opens") {
 		return findings
 	}
 	defer func() { _ = st.Close() }()
-	add("database", st.Check(ctx), false, "it is sound")
+	add("database", errors.Join(st.Whole(ctx), st.Check(ctx)), false, "it is sound")
 	if !add("account", checkAccount(ctx, st, cfg), false, "%s", cfg.AccountID) {
 		return findings
 	}
 	_, err = vault.New(ctx, vault.Config{Store: st, KEK: kek, Metrics: telemetry.New()})
 	add("master key", err, false, "it opens the database")
 	add("clock", checkClock(ctx, st), false, "%s", time.Now().UTC().Format(time.RFC3339))
-	if _, err := os.Stat(filepath.Join(cfg.DataDir, credentialsFile)); err != nil {
+	if _, err := os.Stat(filepath.Join(cfg.DataDir, credentialsFile)); err != nil && cfg.Database != "" {
+		add("credentials", nil, false, "the administrator's file was made by the replica that started first")
+	} else if err != nil {
 		add("credentials", fmt.Errorf("the administrator's file is not there; if nobody has it, stop the server and run credence admin reset-key"), true, "")
 	} else {
 		add("credentials", nil, false, "%s", filepath.Join(cfg.DataDir, credentialsFile))

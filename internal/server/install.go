@@ -8,8 +8,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"credence/internal/external"
+	"credence/internal/fault"
 	"credence/internal/iam"
 	"credence/internal/store"
 	"credence/internal/telemetry"
@@ -37,7 +39,10 @@ func (in *installation) close() error {
 	if in.store != nil {
 		errs = append(errs, in.store.Close())
 	}
-	return errors.Join(append(errs, in.dir.close())...)
+	if in.dir != nil {
+		errs = append(errs, in.dir.close())
+	}
+	return errors.Join(errs...)
 }
 
 // kekPath is the master key file that a key URI names, "" for a key that is no file.
@@ -52,6 +57,9 @@ func kekPath(uri string) string {
 // install opens an installation, and makes it when its data directory is new. A first start that does not come to its end leaves a mark, and the next
 // one begins anew: a master key is made only together with its database.
 func install(ctx context.Context, cfg Config, metrics *telemetry.Metrics) (_ *installation, err error) {
+	if cfg.Database != "" {
+		return installShared(ctx, cfg, metrics)
+	}
 	dir, err := openDataDir(cfg.DataDir, kekPath(cfg.kek()))
 	if err != nil {
 		return nil, err
@@ -80,16 +88,15 @@ func install(ctx context.Context, cfg Config, metrics *telemetry.Metrics) (_ *in
 	if in.store, err = store.Open(ctx, store.Config{Path: dir.file(databaseFile)}); err != nil {
 		return nil, err
 	}
+	if err := in.store.Whole(ctx); err != nil {
+		return nil, fmt.Errorf("%s: %w", cfg.database(), err)
+	}
 	if !dir.fresh {
 		if err := checkAccount(ctx, in.store, cfg); err != nil {
 			return nil, err
 		}
 	}
-	elsewhere, err := external.ParsePrefixes(cfg.External)
-	if err != nil {
-		return nil, fmt.Errorf("--external: %w", err)
-	}
-	if in.vault, err = vault.New(ctx, vault.Config{Store: in.store, KEK: kek, External: external.New(elsewhere), Metrics: metrics}); err != nil {
+	if in.vault, err = openVault(ctx, cfg, in.store, kek, metrics); err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", cfg.DataDir, err)
 	}
 	if dir.fresh {
@@ -98,6 +105,109 @@ func install(ctx context.Context, cfg Config, metrics *telemetry.Metrics) (_ *in
 	return in, nil
 }
 
+func openVault(ctx context.Context, cfg Config, st *store.Store, kek *vault.KEK, metrics *telemetry.Metrics) (*vault.Vault, error) {
+	elsewhere, err := external.ParsePrefixes(cfg.External)
+	if err != nil {
+		return nil, fmt.Errorf("--external: %w", err)
+	}
+	return vault.New(ctx, vault.Config{Store: st, KEK: kek, External: external.New(elsewhere), Metrics: metrics, Replicas: cfg.Database != ""})
+}
+
+// installShared opens an installation whose database replicas share. Its first account is made once, by whichever replica comes first; that one's data
+// directory gets the credentials file, and no other file of any replica is needed.
+func installShared(ctx context.Context, cfg Config, metrics *telemetry.Metrics) (_ *installation, err error) {
+	in := &installation{}
+	if in.store, in.vault, err = openShared(ctx, cfg, metrics); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, in.close())
+		}
+	}()
+	switch has, err := in.store.HasAccessKey(ctx, cfg.AccountID, vault.AdminUser); {
+	case err != nil:
+		return nil, err
+	case has:
+		return in, nil
+	}
+	if err := checkAccount(ctx, in.store, cfg); err != nil && !errors.Is(err, errNoAccount) {
+		return nil, err
+	}
+	return in, in.bootstrapShared(ctx, cfg)
+}
+
+func openShared(ctx context.Context, cfg Config, metrics *telemetry.Metrics) (_ *store.Store, _ *vault.Vault, err error) {
+	if err := checkKeyFile(kekPath(cfg.kek())); err != nil {
+		return nil, nil, err
+	}
+	kek, err := vault.OpenKEK(cfg.kek())
+	if err != nil {
+		return nil, nil, err
+	}
+	st, err := store.Open(ctx, store.Config{URL: cfg.Database})
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, st.Close())
+		}
+	}()
+	if err := st.Whole(ctx); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", cfg.database(), err)
+	}
+	v, err := openVault(ctx, cfg, st, kek, metrics)
+	return st, v, err
+}
+
+// bootstrapTime is longer than a bootstrap takes; a replica that waits for another one's waits no longer.
+const bootstrapTime = 15 * time.Second
+
+// bootstrapShared makes the first account, unless another replica does. A bootstrap that was broken off is finished by the next.
+func (in *installation) bootstrapShared(ctx context.Context, cfg Config) error {
+	lease, err := in.store.AcquireLease(cfg.AccountID, "bootstrap", bootstrapTime)
+	for start := time.Now(); errors.Is(err, fault.ConcurrentModification) && time.Since(start) < 2*bootstrapTime; {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+		lease, err = in.store.AcquireLease(cfg.AccountID, "bootstrap", bootstrapTime)
+	}
+	if err != nil {
+		return fmt.Errorf("the first account is being made by another replica: %w", err)
+	}
+	defer func() { _ = in.store.ReleaseLease(lease) }() // it ends by itself
+	if has, err := in.store.HasAccessKey(ctx, cfg.AccountID, vault.AdminUser); err != nil || has {
+		return err
+	}
+	if err := in.vault.CreateAccount(cfg.AccountID); err != nil && !errors.Is(err, fault.Conflict) {
+		return err
+	}
+	if err := in.vault.PutUserPolicy(cfg.AccountID, vault.AdminUser, "administrator", iam.AllowAll); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		return err
+	}
+	// The file comes first: a key that nobody can read would be lost.
+	path := filepath.Join(cfg.DataDir, credentialsFile)
+	key := vault.NewAccessKey()
+	if err := writeNew(path, credentialsText(cfg, key)); err != nil {
+		return fmt.Errorf("the first administrator's credentials: %w: move that file away, it is of another installation or of a start that did not come to its end", err)
+	}
+	if err := in.vault.InsertAccessKey(ctx, cfg.AccountID, vault.AdminUser, key, false); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	abs, err := filepath.Abs(cfg.DataDir)
+	in.first = &FirstStart{DataDir: abs, Credentials: filepath.Join(abs, credentialsFile), Account: cfg.AccountID, Region: cfg.Region}
+	return err
+}
+
+// errNoAccount: nobody was ever served from the database.
+var errNoAccount = errors.New("it has no account")
+
 // checkAccount refuses a database that nobody was ever served from, before a vault would take it for a new one, and one of another account.
 func checkAccount(ctx context.Context, st *store.Store, cfg Config) error {
 	accounts, err := st.Accounts(ctx)
@@ -105,9 +215,9 @@ func checkAccount(ctx context.Context, st *store.Store, cfg Config) error {
 	case err != nil:
 		return err
 	case len(accounts) == 0:
-		return fmt.Errorf("%s in data directory %s is no database of Credence: restore it from your backup", databaseFile, cfg.DataDir)
+		return fmt.Errorf("%s is no database of Credence: restore it from your backup: %w", cfg.database(), errNoAccount)
 	case !slices.Contains(accounts, cfg.AccountID):
-		return fmt.Errorf("--account-id %s: data directory %s was made for account %s: give that one", cfg.AccountID, cfg.DataDir, strings.Join(accounts, ", "))
+		return fmt.Errorf("--account-id %s: %s was made for account %s: give that one", cfg.AccountID, cfg.database(), strings.Join(accounts, ", "))
 	}
 	return nil
 }
@@ -152,33 +262,41 @@ func (in *installation) bootstrap(ctx context.Context, cfg Config) error {
 
 // newAdminKey makes the administrator's access key, his only one from then on, in the form of an AWS credentials file.
 func (in *installation) newAdminKey(ctx context.Context, cfg Config) ([]byte, error) {
-	key, err := in.vault.CreateAccessKey(ctx, cfg.AccountID, vault.AdminUser, true)
-	if err != nil {
-		return nil, err
-	}
-	return fmt.Appendf(nil, "# Credence: the administrator of account %s. This file is as good as a password.\n[default]\naws_access_key_id = %s\naws_secret_access_key = %s\nregion = %s\n",
-		cfg.AccountID, key.ID, key.Secret.Reveal(), cfg.Region), nil
+	key := vault.NewAccessKey()
+	return credentialsText(cfg, key), in.vault.InsertAccessKey(ctx, cfg.AccountID, vault.AdminUser, key, true)
 }
 
-// ResetKey ends every access key of the administrator of an installation that is not running, makes a new one, and writes the credentials file anew.
+func credentialsText(cfg Config, key vault.AccessKey) []byte {
+	return fmt.Appendf(nil, "# Credence: the administrator of account %s. This file is as good as a password.\n[default]\naws_access_key_id = %s\naws_secret_access_key = %s\nregion = %s\n",
+		cfg.AccountID, key.ID, key.Secret.Reveal(), cfg.Region)
+}
+
+// ResetKey ends every access key of the administrator of an installation that is not running, or whose database is shared, makes a new one, and writes the credentials file anew.
 func ResetKey(ctx context.Context, cfg Config) (*FirstStart, error) {
 	if err := cfg.validateInstallation(); err != nil {
 		return nil, err
 	}
-	absent, err := missing(filepath.Join(cfg.DataDir, databaseFile))
-	if err = errors.Join(err, finished(cfg.DataDir)); err != nil {
+	if cfg.Database == "" {
+		absent, err := missing(filepath.Join(cfg.DataDir, databaseFile))
+		if err = errors.Join(err, finished(cfg.DataDir)); err != nil {
+			return nil, err
+		}
+		if absent {
+			return nil, fmt.Errorf("data directory %s has no database: start credence serve first", cfg.DataDir)
+		}
+	} else if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return nil, err
-	}
-	if absent {
-		return nil, fmt.Errorf("data directory %s has no database: start credence serve first", cfg.DataDir)
 	}
 	in, err := install(ctx, cfg, telemetry.New())
 	if err != nil {
 		return nil, err
 	}
+	if in.first != nil { // it had none yet
+		return in.first, in.close()
+	}
 	credentials, err := in.newAdminKey(ctx, cfg)
 	if err == nil {
-		err = replace(in.dir.file(credentialsFile), credentials)
+		err = replace(filepath.Join(cfg.DataDir, credentialsFile), credentials)
 	}
 	if err = errors.Join(err, in.close()); err != nil {
 		return nil, err

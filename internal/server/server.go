@@ -267,6 +267,15 @@ func (s *Server) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { s.purge(jobs) })
 	running.Go(func() { s.broker.RevokeTokens(jobs) })
+	followed := make(chan struct{})
+	followCtx, stopFollowing := context.WithCancel(context.WithoutCancel(ctx)) // requests under way need it to the end
+	defer stopFollowing()
+	go func() {
+		defer close(followed)
+		if s.cfg.Database != "" {
+			s.Vault.Follow(followCtx)
+		}
+	}()
 
 	var err error
 	select {
@@ -282,6 +291,8 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	running.Wait()
 	s.broker.Wait()
+	stopFollowing()
+	<-followed
 	return errors.Join(err, s.Close())
 }
 

@@ -111,6 +111,12 @@ func (s *Store) InsertAccessKey(k AccessKey, replace bool) error {
 	})
 }
 
+// HasAccessKey reports whether a user has any access key.
+func (s *Store) HasAccessKey(ctx context.Context, account, user string) (bool, error) {
+	return readOne(ctx, s, func(r scanner) (has bool, err error) { return has, r.Scan(&has) },
+		`SELECT EXISTS (SELECT 1 FROM access_keys WHERE account = $1 AND user_name = $2)`, account, user)
+}
+
 // AccessKey finds a key by its id, whatever its account.
 func (s *Store) AccessKey(ctx context.Context, id string) (AccessKey, error) {
 	return readOne(ctx, s, func(r scanner) (k AccessKey, err error) {

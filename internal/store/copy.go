@@ -35,6 +35,7 @@ var tables = []table{
 	{"tags", []string{"account", "resource", "name"}},
 	{"grants", []string{"account", "grant_key"}},
 	{"authorization_sessions", []string{"account", "id"}},
+	{"revocations", []string{"account", "id"}},
 	{"leases", []string{"account", "name"}},
 	{"audit_batches", []string{"account", "id"}},
 }

@@ -47,14 +47,7 @@ const writeTimeout = 30 * time.Second
 
 // Open opens the database and brings its schema up to date. Bad storage (no WAL, not writable) is an error that names the file.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
-	var s *Store
-	var err error
-	name := cfg.Path
-	if cfg.URL != "" {
-		s, name, err = openPostgres(ctx, cfg.URL, cfg.KeepSchema)
-	} else {
-		s, err = openSQLite(cfg.Path, cfg.KeepSchema)
-	}
+	s, name, err := openEngine(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("database %s: %w", name, err)
 	}
@@ -69,12 +62,39 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) migrate(ctx context.Context, keep bool) error {
+func openEngine(ctx context.Context, cfg Config) (s *Store, name string, err error) {
+	if cfg.URL != "" {
+		return openPostgres(ctx, cfg.URL, cfg.KeepSchema)
+	}
+	s, err = openSQLite(cfg.Path, cfg.KeepSchema)
+	return s, cfg.Path, err
+}
+
+// SchemaVersions are the version of a database's schema and that of this program. Nothing is changed.
+func SchemaVersions(ctx context.Context, cfg Config) (has, serves int64, err error) {
+	cfg.KeepSchema = true
+	s, name, err := openEngine(ctx, cfg)
+	if err != nil {
+		return 0, 0, fmt.Errorf("database %s: %w", name, err)
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	p, err := s.goose()
+	if err != nil {
+		return 0, 0, err
+	}
+	return p.GetVersions(ctx)
+}
+
+func (s *Store) goose() (*goose.Provider, error) {
 	dir, err := fs.Sub(migrations, "migrations")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	p, err := goose.NewProvider(s.engine.dialect, s.writer, dir, append(s.engine.options, goose.WithDisableGlobalRegistry(true))...)
+	return goose.NewProvider(s.engine.dialect, s.writer, dir, append(s.engine.options, goose.WithDisableGlobalRegistry(true))...)
+}
+
+func (s *Store) migrate(ctx context.Context, keep bool) error {
+	p, err := s.goose()
 	if err != nil {
 		return err
 	}

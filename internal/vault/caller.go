@@ -132,22 +132,31 @@ func (v *Vault) PutUserPolicy(account, user, name, document string) error {
 	return nil
 }
 
-// CreateAccessKey makes an access key for a user; with replace, every other key of the user ends.
-func (v *Vault) CreateAccessKey(ctx context.Context, account, user string, replace bool) (AccessKey, error) {
+// NewAccessKey makes an access key that nobody has yet.
+func NewAccessKey() AccessKey {
 	random := make([]byte, 10+30)
 	_, _ = rand.Read(random) // never fails
-	k := AccessKey{
+	return AccessKey{
 		ID:     "AKIA" + base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(random[:10]),
 		Secret: secret.New(base64.StdEncoding.EncodeToString(random[10:])),
 	}
+}
+
+// InsertAccessKey gives an access key to a user; with replace, every other key of the user ends.
+func (v *Vault) InsertAccessKey(ctx context.Context, account, user string, k AccessKey, replace bool) (err error) {
 	row := store.AccessKey{ID: k.ID, Account: account, User: user, CreatedAt: time.Now()}
-	var err error
 	if row.Secret, err = v.seal(ctx, accessKeyPlace(row), []byte(k.Secret.Reveal())); err != nil {
-		return AccessKey{}, err
+		return err
 	}
 	if err := v.store.InsertAccessKey(row, replace); err != nil {
-		return AccessKey{}, err
+		return err
 	}
 	v.callers.forgetAll()
-	return k, nil
+	return nil
+}
+
+// CreateAccessKey makes an access key for a user; with replace, every other key of the user ends.
+func (v *Vault) CreateAccessKey(ctx context.Context, account, user string, replace bool) (AccessKey, error) {
+	k := NewAccessKey()
+	return k, v.InsertAccessKey(ctx, account, user, k, replace)
 }

@@ -62,20 +62,19 @@ func New(ctx context.Context, cfg Config) (*Vault, error) {
 	}
 	v.callers.shared = true // found by access key
 	sealed, err := cfg.Store.Meta(ctx, keyCheck)
-	switch {
-	case errors.Is(err, fault.NotFound):
+	if errors.Is(err, fault.NotFound) {
 		if sealed, err = cfg.KEK.aead.Encrypt(keyCheckText, []byte(keyCheck)); err != nil {
 			return nil, fmt.Errorf("the key-encryption key does not seal: %w", err)
 		}
-		if err := cfg.Store.InsertMeta(keyCheck, sealed); err != nil {
-			return nil, err
+		if err = cfg.Store.InsertMeta(keyCheck, sealed); errors.Is(err, fault.Conflict) { // another replica was first
+			sealed, err = cfg.Store.Meta(ctx, keyCheck)
 		}
-	case err != nil:
+	}
+	if err == nil {
+		err = cfg.KEK.check(sealed)
+	}
+	if err != nil {
 		return nil, err
-	default:
-		if err := cfg.KEK.check(sealed); err != nil {
-			return nil, err
-		}
 	}
 	return v, nil
 }
