@@ -48,6 +48,7 @@ type listenFlags struct {
 	TLSKey              string   `name:"tls-key" help:"Key file of the certificate (PEM)." type:"path" placeholder:"FILE"`
 	InsecureBehindProxy bool     `help:"Serve http beyond this machine, because a proxy in front speaks TLS."`
 	AllowPrivateHosts   []string `help:"Host names, addresses or CIDRs in private networks that vendors may be at." placeholder:"HOST"`
+	Quota               []string `help:"NAME=VALUE or ACCOUNT:NAME=VALUE, such as oauth2-providers=100 or rate.GetResourceOauth2Token=off; repeatable." placeholder:"NAME=VALUE"`
 	TrustedProxies      []string `help:"Addresses or CIDRs of proxies whose X-Forwarded-For counts." placeholder:"CIDR"`
 	External            []string `help:"Where an account may keep secrets and keys elsewhere: file:///DIR/, aws-secretsmanager://ARN…, gcp-secretmanager://…, azurekeyvault://…, openbao://…, awskms://…, gcpkms://…. Default: nowhere." placeholder:"ACCOUNT=PREFIX[;identity=server]"`
 }
@@ -56,6 +57,7 @@ func (f listenFlags) apply(cfg *server.Config) error {
 	cfg.Listen, cfg.AdminListen, cfg.PublicURL, cfg.Dev = f.Listen, f.AdminListen, f.PublicURL, f.Dev
 	cfg.TLSCert, cfg.TLSKey, cfg.InsecureBehindProxy, cfg.AllowPrivateHosts = f.TLSCert, f.TLSKey, f.InsecureBehindProxy, f.AllowPrivateHosts
 	cfg.External = f.External
+	cfg.Quotas = f.Quota
 	var problems []error
 	for _, text := range f.TrustedProxies {
 		p, err := netip.ParsePrefix(text)

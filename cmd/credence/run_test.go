@@ -104,6 +104,7 @@ func TestExitCodes(t *testing.T) {
 		"serve --dev --listen 0.0.0.0:8080 --data-dir " + folder + "/none":   1,
 		"serve --dev --dev=perhaps --data-dir " + folder + "/none":           2,
 		"serve --trusted-proxies x --data-dir " + folder + "/none":           1,
+		"serve --quota x=1 --data-dir " + folder + "/none":                   1,
 		"serve --kek file: --listen 127.0.0.1:0 --data-dir " + folder + "/n": 1,
 	} {
 		var out, errs bytes.Buffer

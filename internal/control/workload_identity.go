@@ -35,6 +35,10 @@ func (c *Control) CreateWorkloadIdentity(ctx context.Context, caller iam.Caller,
 		f.Reason = fault.ResourceConflict
 		return nil, f
 	}
+	if f, ok := errors.AsType[*fault.Fault](err); ok && f.Kind == fault.Quota {
+		// Nor has it an exception for quotas. Of those that it has, this one is not repeated by SDKs, as ThrottlingException would be, to no avail.
+		return nil, fault.Invalid("name", "%s", f.Msg)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -12,10 +12,13 @@ import (
 	"regexp"
 	"strings"
 
+	"credence/internal/edge/awsapi"
 	"credence/internal/egress"
 	"credence/internal/external"
 	"credence/internal/iam"
 	"credence/internal/provider"
+	"credence/internal/quota"
+	"credence/internal/store"
 	"credence/internal/vault"
 )
 
@@ -36,6 +39,7 @@ type Config struct {
 	TrustedProxies      []netip.Prefix
 	External            []string // ACCOUNT=PREFIX[;identity=…]: where secrets and keys kept elsewhere may be, see external.ParsePrefixes
 	Log                 *slog.Logger
+	Quotas              []string          // NAME=VALUE or ACCOUNT:NAME=VALUE; what is not said has the default, with Dev none
 	Presets             []provider.Vendor // nil: provider.Presets
 }
 
@@ -88,7 +92,21 @@ func (c Config) Validate() error {
 	if _, err := external.ParsePrefixes(c.External); err != nil {
 		problem("--external: %w", err)
 	}
+	if _, err := c.limits(); err != nil {
+		problem("--quota %w", err)
+	}
 	return errors.Join(append(problems, c.validateInstallation())...)
+}
+
+// limits are the quotas of accounts.
+func (c Config) limits() (*quota.Limits, error) {
+	return quota.New(c.Quotas, awsapi.DefaultRates(), c.Dev)
+}
+
+// quotas are the names of the quotas on rows.
+var quotas = map[store.Kind]string{
+	store.KindWorkload: quota.WorkloadIdentities, store.KindOAuth2Provider: quota.OAuth2Providers, store.KindAPIKeyProvider: quota.APIKeyProviders,
+	store.KindPaymentProvider: quota.PaymentProviders, store.KindConsentPortal: quota.ConsentPortals,
 }
 
 // validateInstallation looks at what every command needs that opens an installation.

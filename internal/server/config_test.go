@@ -81,6 +81,7 @@ func TestValidate(t *testing.T) {
 
 		{"private hosts", func(c *Config) { c.AllowPrivateHosts = []string{"10.0.0.0/8", "idp.internal"} }, nil},
 		{"a bad private host", func(c *Config) { c.AllowPrivateHosts = []string{"10.0.0.0/33"} }, []string{"--allow-private-hosts", `"10.0.0.0/33"`, "CIDR such as 10.0.0.0/8"}},
+		{"a quota that does not exist", func(c *Config) { c.Quotas = []string{"providers=1"} }, []string{"--quota", `"providers"`, "oauth2-providers", "rate.GetResourceOauth2Token", "rate.PutTrustedIssuer"}},
 		{"metadata", func(c *Config) { c.AllowPrivateHosts = []string{"169.254.169.254"} }, []string{"--allow-private-hosts", "stay closed"}},
 		{"secrets elsewhere", func(c *Config) { c.External = []string{"123456789012=file:///run/secrets/agents/"} }, nil},
 		{"secrets everywhere", func(c *Config) { c.External = []string{"123456789012=file:///"} }, []string{`--external: "123456789012=file:///"`, "too wide"}},

@@ -85,7 +85,7 @@ func install(ctx context.Context, cfg Config, metrics *telemetry.Metrics) (_ *in
 	if err != nil {
 		return nil, err
 	}
-	if in.store, err = store.Open(ctx, store.Config{Path: dir.file(databaseFile)}); err != nil {
+	if in.store, err = openStore(ctx, cfg, store.Config{Path: dir.file(databaseFile)}); err != nil {
 		return nil, err
 	}
 	if err := in.store.Whole(ctx); err != nil {
@@ -103,6 +103,16 @@ func install(ctx context.Context, cfg Config, metrics *telemetry.Metrics) (_ *in
 		return in, in.bootstrap(ctx, cfg)
 	}
 	return in, nil
+}
+
+// openStore opens a database whose rows are counted.
+func openStore(ctx context.Context, cfg Config, at store.Config) (*store.Store, error) {
+	limits, err := cfg.limits()
+	if err != nil {
+		return nil, fmt.Errorf("--quota %w", err)
+	}
+	at.Most = func(account string, k store.Kind) int { return limits.Of(account, quotas[k]) }
+	return store.Open(ctx, at)
 }
 
 func openVault(ctx context.Context, cfg Config, st *store.Store, kek *vault.KEK, metrics *telemetry.Metrics) (*vault.Vault, error) {
@@ -145,7 +155,7 @@ func openShared(ctx context.Context, cfg Config, metrics *telemetry.Metrics) (_ 
 	if err != nil {
 		return nil, nil, err
 	}
-	st, err := store.Open(ctx, store.Config{URL: cfg.Database})
+	st, err := openStore(ctx, cfg, store.Config{URL: cfg.Database})
 	if err != nil {
 		return nil, nil, err
 	}

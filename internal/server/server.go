@@ -140,8 +140,12 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 	s.broker = brokerPlane
 	adminPlane := admin.New(admin.Config{Store: st, Gate: gate, ARNs: arns, CheckURL: out.CheckURL})
 
+	limits, err := cfg.limits()
+	if err != nil {
+		return err
+	}
 	door := func(operations []awsapi.Operation) http.Handler {
-		return awsapi.New(awsapi.Config{Operations: operations, Lookup: v.Caller, TrustedProxies: cfg.TrustedProxies, Log: cfg.Log, Metrics: metrics})
+		return awsapi.New(awsapi.Config{Operations: operations, Lookup: v.Caller, TrustedProxies: cfg.TrustedProxies, Log: cfg.Log, Metrics: metrics, Limits: limits})
 	}
 	scrape := promhttp.HandlerFor(metrics.Registry, promhttp.HandlerOpts{})
 	browsers := consent.New(consent.Config{Authorizations: brokerPlane, Secure: strings.HasPrefix(s.publicURL, "https://"), Log: cfg.Log})

@@ -51,6 +51,9 @@ func (s *Store) InsertConsentPortal(p ConsentPortal, tags Tags) error {
 			p.Workload, p.WorkloadIncarnation, millis(p.CreatedAt), millis(p.UpdatedAt)); err != nil {
 			return err
 		}
+		if err := t.withinQuota(p.Account, KindConsentPortal); err != nil {
+			return err
+		}
 		return t.putTags(p.Account, tags)
 	})
 }

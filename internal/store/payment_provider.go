@@ -38,7 +38,7 @@ func (s *Store) InsertPaymentProvider(p PaymentProvider, vaultID string, tags Ta
 			p.SigningKey, p.SigningKeyAt.ID, p.SigningKeyAt.JSONKey, millis(p.CreatedAt), millis(p.UpdatedAt)); err != nil {
 			return err
 		}
-		return t.inVault(p.Account, vaultID, p.CreatedAt, tags)
+		return t.inVault(p.Account, KindPaymentProvider, vaultID, p.CreatedAt, tags)
 	})
 }
 

@@ -40,12 +40,15 @@ func (s *Store) InsertOAuth2Provider(p OAuth2Provider, vaultID string, tags Tags
 			millis(p.CreatedAt), millis(p.UpdatedAt)); err != nil {
 			return err
 		}
-		return t.inVault(p.Account, vaultID, p.CreatedAt, tags)
+		return t.inVault(p.Account, KindOAuth2Provider, vaultID, p.CreatedAt, tags)
 	})
 }
 
 // inVault ends every creation of a provider: the vault exists from the first one on.
-func (t *tx) inVault(account, vaultID string, at time.Time, tags Tags) error {
+func (t *tx) inVault(account string, k Kind, vaultID string, at time.Time, tags Tags) error {
+	if err := t.withinQuota(account, k); err != nil {
+		return err
+	}
 	if err := t.exec(`INSERT INTO token_vaults (account, id, modified_at) VALUES ($1, $2, $3) ON CONFLICT (account, id) DO NOTHING`, account, vaultID, millis(at)); err != nil {
 		return err
 	}
@@ -134,7 +137,7 @@ func (s *Store) InsertAPIKeyProvider(p APIKeyProvider, vaultID string, tags Tags
 			p.Account, p.Name, p.Incarnation, p.APIKey, p.APIKeyAt.ID, p.APIKeyAt.JSONKey, millis(p.CreatedAt), millis(p.UpdatedAt)); err != nil {
 			return err
 		}
-		return t.inVault(p.Account, vaultID, p.CreatedAt, tags)
+		return t.inVault(p.Account, KindAPIKeyProvider, vaultID, p.CreatedAt, tags)
 	})
 }
 

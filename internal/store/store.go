@@ -30,6 +30,7 @@ type Store struct {
 	writer *sql.DB // one connection, where writes queue
 	reader *sql.DB
 	writes *batch.Group[func(*tx) error]
+	most   func(account string, k Kind) int
 
 	appendAudit *sql.Stmt // of writer, where writes queue; elsewhere the driver keeps what it parsed
 }
@@ -38,6 +39,8 @@ type Store struct {
 type Config struct {
 	Path string // of the SQLite file; created when missing
 	URL  string // postgres://USER@HOST:PORT/DATABASE?…, as libpq takes it; instead of Path
+	// Most is how many rows of a kind an account may have, 0 for any number; nil is any number of all.
+	Most func(account string, k Kind) int
 	// KeepSchema leaves the schema as it is, for a look beside a running server; one of another version is an error.
 	KeepSchema bool
 }
@@ -51,6 +54,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database %s: %w", name, err)
 	}
+	s.most = cfg.Most
 	err = s.migrate(ctx, cfg.KeepSchema)
 	if err == nil && s.engine.queue {
 		s.appendAudit, err = s.writer.PrepareContext(ctx, s.engine.sql(insertAuditBatch))
@@ -133,6 +137,7 @@ type tx struct {
 	ctx    context.Context
 	sql    *sql.Tx
 	engine *engine
+	most   func(account string, k Kind) int
 }
 
 // write runs fn in a transaction, as if no other ran at that time, and returns once that is durable. fn touches nothing but rows: it may run again after a
@@ -172,7 +177,7 @@ func (s *Store) alone(ctx context.Context, fn func(*tx) error) error {
 		return err
 	}
 	defer func() { _ = sqlTx.Rollback() }()
-	if err := fn(&tx{ctx, sqlTx, &s.engine}); err != nil {
+	if err := fn(&tx{ctx, sqlTx, &s.engine, s.most}); err != nil {
 		return err
 	}
 	if err := sqlTx.Commit(); err != nil {
@@ -199,7 +204,7 @@ func (s *Store) commit(fns []func(*tx) error) []error {
 		return everybody(err)
 	}
 	defer func() { _ = sqlTx.Rollback() }()
-	t := &tx{ctx, sqlTx, &s.engine}
+	t := &tx{ctx, sqlTx, &s.engine, s.most}
 	for i, fn := range fns {
 		if len(fns) == 1 {
 			if errs[i] = fn(t); errs[i] != nil {

@@ -34,17 +34,17 @@ func (s *Store) Tags(ctx context.Context, account, resource string) (map[string]
 }
 
 // Kind says where a resource that may have tags has its row.
-type Kind struct{ table, key string }
+type Kind struct{ table, key, many string }
 
 // The kinds. An account has one workload identity directory, which has no row of its own.
 var (
-	KindDirectory       = Kind{"accounts", `'default'`}
-	KindWorkload        = Kind{"workload_identities", "name"}
-	KindTokenVault      = Kind{"token_vaults", "id"}
-	KindOAuth2Provider  = Kind{"oauth2_providers", "name"}
-	KindAPIKeyProvider  = Kind{"apikey_providers", "name"}
-	KindPaymentProvider = Kind{"payment_providers", "name"}
-	KindConsentPortal   = Kind{"consent_portals", "id"}
+	KindDirectory       = Kind{"accounts", `'default'`, ""}
+	KindWorkload        = Kind{"workload_identities", "name", "workload identities"}
+	KindTokenVault      = Kind{"token_vaults", "id", ""}
+	KindOAuth2Provider  = Kind{"oauth2_providers", "name", "OAuth2 credential providers"}
+	KindAPIKeyProvider  = Kind{"apikey_providers", "name", "API key credential providers"}
+	KindPaymentProvider = Kind{"payment_providers", "name", "payment credential providers"}
+	KindConsentPortal   = Kind{"consent_portals", "id", "consent portals"}
 )
 
 // Exists answers fault.NotFound when there is no resource of that kind and name.
@@ -58,6 +58,25 @@ func (s *Store) Exists(ctx context.Context, account string, k Kind, name string)
 // next namesake would inherit them.
 func (t *tx) hold(account string, k Kind, name string) error {
 	return t.change(fault.NotFound, `UPDATE `+k.table+` SET account = account WHERE account = $1 AND `+k.key+` = $2`, account, name)
+}
+
+// withinQuota ends every creation of a resource that has a quota: a row too many is undone. The account's row is held from here on, so that of two who create the
+// last one, the second counts the first's.
+func (t *tx) withinQuota(account string, k Kind) error {
+	if t.most == nil || t.most(account, k) == 0 {
+		return nil
+	}
+	if err := t.hold(account, KindDirectory, "default"); err != nil {
+		return err
+	}
+	var n int
+	if err := t.get([]any{&n}, `SELECT COUNT(*) FROM `+k.table+` WHERE account = $1`, account); err != nil {
+		return err
+	}
+	if most := t.most(account, k); n > most {
+		return fault.New(fault.Quota, "Account %s may have %d %s, and has them: delete one, or have the operator raise the quota", account, most, k.many)
+	}
+	return nil
 }
 
 // PutTags adds tags to a resource and replaces those of the same name; fault.Quota when it would have more than most.

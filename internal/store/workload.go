@@ -30,6 +30,9 @@ func (s *Store) InsertWorkload(w Workload, tags Tags) error {
 			w.Account, w.Name, w.Incarnation, listText(w.ReturnURLs), w.CompleteBySessionURI, millis(w.CreatedAt), millis(w.UpdatedAt)); err != nil {
 			return err
 		}
+		if err := t.withinQuota(w.Account, KindWorkload); err != nil {
+			return err
+		}
 		return t.putTags(w.Account, tags)
 	})
 }

@@ -24,6 +24,8 @@ type Metrics struct {
 	Audit    *prometheus.CounterVec   // outcome: of decisions recorded
 	Epochs   *prometheus.CounterVec   // outcome: of looks at what other replicas changed
 
+	Throttled *prometheus.CounterVec // operation: requests over the rate of their account
+
 	Revocations        *prometheus.CounterVec // vendor, outcome: attempts to revoke a grant at its vendor
 	RevocationsPending prometheus.Gauge
 }
@@ -50,12 +52,14 @@ func New() *Metrics {
 		Audit:    counter("audit_events_total", "Audit events recorded, or failed to be.", "outcome"),
 		Epochs:   counter("epoch_polls_total", "Looks at what other replicas changed.", "outcome"),
 
+		Throttled: counter("throttled_requests_total", "Requests over the rate of their account.", "operation"),
+
 		Revocations: counter("revocations_total", "Attempts to revoke a grant at its vendor.", "vendor", "outcome"),
 		RevocationsPending: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: "credence", Name: "revocations_pending", Help: "Grants of which the vendor has still to be told that they are over.",
 		}),
 	}
-	m.Registry.MustRegister(m.Requests, m.Latency, m.Tokens, m.Consents, m.Refresh, m.Vendor, m.Cache, m.Audit, m.Epochs, m.Revocations, m.RevocationsPending,
+	m.Registry.MustRegister(m.Requests, m.Latency, m.Tokens, m.Consents, m.Refresh, m.Vendor, m.Cache, m.Audit, m.Epochs, m.Throttled, m.Revocations, m.RevocationsPending,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -76,6 +77,30 @@ func (e *Env) Do(req *http.Request) Answer {
 		e.T.Fatal(err)
 	}
 	return Answer{resp.StatusCode, resp.Header, string(text)}
+}
+
+// Metric is the value of a counter as /metrics words it, 0 when it is not there.
+func (e *Env) Metric(series string) int {
+	e.T.Helper()
+	resp, err := http.Get(e.URL + "/metrics")
+	if err != nil {
+		e.T.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		e.T.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, series+" "); ok {
+			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			if err != nil {
+				e.T.Fatal(err)
+			}
+			return int(n)
+		}
+	}
+	return 0
 }
 
 // rows opens the server's database beside it.

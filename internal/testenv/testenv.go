@@ -67,6 +67,9 @@ func Start(t testing.TB, edit ...func(*server.Config)) *Env {
 	for _, f := range edit {
 		f(&e.Config)
 	}
+	if e.Config.Quotas == nil { // tests are quicker than any account should be
+		e.Config.Quotas = []string{"rate.*=off"}
+	}
 	e.start()
 	e.Admin = Principal{Account: e.Config.AccountID, env: e, provider: e.fileCredentials()}
 	t.Cleanup(func() {
@@ -167,6 +170,11 @@ func (p Principal) Control() *bedrockagentcorecontrol.Client {
 	return bedrockagentcorecontrol.New(bedrockagentcorecontrol.Options{
 		BaseEndpoint: aws.String(p.env.URL), Region: "us-east-1", Credentials: p.provider, RetryMaxAttempts: 1, HTTPClient: &http.Client{},
 	})
+}
+
+// Retrieve gives the access key to an SDK.
+func (p Principal) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	return p.provider.Retrieve(ctx)
 }
 
 // Credentials are the access key.

@@ -20,6 +20,7 @@ import (
 
 	"credence/internal/fault"
 	"credence/internal/iam"
+	"credence/internal/quota"
 	"credence/internal/sigv4"
 	"credence/internal/telemetry"
 	"credence/internal/wire"
@@ -39,6 +40,7 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	Log            *slog.Logger
 	Metrics        *telemetry.Metrics
+	Limits         *quota.Limits // nil: none
 }
 
 // Door is the http.Handler.
@@ -52,9 +54,11 @@ type route struct{ method, path string }
 // row is an operation with its metrics found.
 type row struct {
 	Operation
-	label   string // the name of its path's last segment, "" when that is fixed
-	ok      prometheus.Counter
-	latency prometheus.Observer
+	label     string // the name of its path's last segment, "" when that is fixed
+	rate      *quota.Rate
+	ok        prometheus.Counter
+	throttled prometheus.Counter
+	latency   prometheus.Observer
 }
 
 // New makes the door.
@@ -62,12 +66,19 @@ func New(cfg Config) *Door {
 	d := &Door{Config: cfg, rows: map[route]*row{}}
 	for _, op := range cfg.Operations {
 		path, label, _ := strings.Cut(strings.TrimSuffix(op.Path, "}"), "{")
-		d.rows[route{op.Method, path}] = &row{op, label, cfg.Metrics.Requests.WithLabelValues(op.Name, "ok"), cfg.Metrics.Latency.WithLabelValues(op.Name)}
+		r := &row{
+			Operation: op, label: label, ok: cfg.Metrics.Requests.WithLabelValues(op.Name, "ok"), throttled: cfg.Metrics.Throttled.WithLabelValues(op.Name),
+			latency: cfg.Metrics.Latency.WithLabelValues(op.Name),
+		}
+		if cfg.Limits != nil {
+			r.rate = cfg.Limits.Rate(op.Name)
+		}
+		d.rows[route{op.Method, path}] = r
 	}
 	return d
 }
 
-// ServeHTTP takes one request through the steps of design: match, size, signature, decode and validate, plane, encode.
+// ServeHTTP takes one request through the steps of design: match, size, signature, rate, decode and validate, plane, encode.
 func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	requestID := uuid.NewString()
@@ -116,6 +127,9 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, op *row, labels ma
 	}
 	caller, err := sigv4.Verify(r, body, SigningName, time.Now(), d.Lookup)
 	if err != nil {
+		return nil, err
+	}
+	if err := op.withinRate(caller); err != nil {
 		return nil, err
 	}
 	caller.RequestID, caller.SourceIP = requestID, sourceIP(r, d.TrustedProxies)
@@ -171,8 +185,11 @@ func (d *Door) refuse(w http.ResponseWriter, op *row, requestID string, start ti
 	status := writeError(w, f)
 	d.Metrics.Requests.WithLabelValues(name, string(f.Kind)).Inc()
 	level := slog.LevelInfo
-	if status >= 500 {
+	switch {
+	case status >= 500:
 		level = slog.LevelError
+	case errors.Is(f, errRate): // a flood must not fill the log
+		level = slog.LevelDebug
 	}
 	attrs := []slog.Attr{
 		slog.String("id", requestID), slog.String("operation", name), slog.Int("status", status), slog.String("kind", string(f.Kind)), slog.Duration("took", time.Since(start)),
