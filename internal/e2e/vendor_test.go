@@ -172,7 +172,7 @@ func (v *vendor) replay(t testing.TB, client, spent string) {
 	}
 	_ = resp.Body.Close()
 	await(t, "the vendor to revoke the grant", func() bool {
-		return slices.ContainsFunc(v.seen(), func(e vendorEvent) bool { return e.Event == "revoked" })
+		return slices.ContainsFunc(v.seen(), func(e vendorEvent) bool { return e.Event == "revoked" && e.Client == client })
 	})
 }
 

@@ -151,3 +151,11 @@ func BenchmarkTake(b *testing.B) {
 		}
 	})
 }
+
+// Every request passes here.
+func TestTakeAllocatesNothing(t *testing.T) {
+	r := newLimits(t, false, "rate.Get=1000000").Rate("Get")
+	if n := testing.AllocsPerRun(1000, func() { r.Take(alpha) }); n != 0 {
+		t.Errorf("%v allocations a call", n)
+	}
+}

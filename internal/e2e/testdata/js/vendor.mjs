@@ -78,7 +78,7 @@ provider.on('grant.success', (ctx) => tell('token', {
   idToken: ctx.body.id_token,
 }));
 provider.on('grant.error', (ctx, err) => tell('refused', { ...asked(ctx), error: err.error, description: err.error_description }));
-provider.on('grant.revoked', () => tell('revoked'));
+provider.on('grant.revoked', (ctx) => tell('revoked', { client: named(ctx.oidc.client.clientId) }));
 provider.on('server_error', (_ctx, err) => tell('failed', { error: String(err.stack) }));
 
 // asked is a token request as it came.
