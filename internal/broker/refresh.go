@@ -17,7 +17,7 @@ import (
 // writing down what came of it.
 const MaybeSpent = "maybe_spent"
 
-// errDead: the grant cannot be refreshed any more; a new consent is needed.
+// errDead: there is nothing to serve; a new consent is needed.
 var errDead = errors.New("the grant is dead")
 
 // refresh renews the access token of a grant. Concurrent callers share one refresh. The answer is the grant as it stands then: renewed, or found
@@ -243,8 +243,11 @@ func (b *Broker) refreshFailed(g store.Grant, p *vault.OAuth2Provider, cause err
 	if _, err := b.Writes.UpdateGrant(g); err != nil && !errors.Is(err, fault.ConcurrentModification) {
 		return "error", fmt.Errorf("%w, and that could not be written: %w", cause, err)
 	}
-	if !ok {
+	switch {
+	case !ok:
 		return "error", cause
+	case e.Silent && !valid(g): // it may mean invalid_grant: the user is asked, and the grant lives until the answer, in case it did not
+		return string(e.Outcome), errDead
 	}
 	return string(e.Outcome), vendorFault(p, cause)
 }

@@ -164,6 +164,29 @@ func TestRefreshRefused(t *testing.T) {
 	}
 }
 
+// A vendor that refuses without a word may mean invalid_grant. The token at hand is served to its end, then the user is asked; but the grant is not lost by it.
+func TestRefreshRefusedWithoutAWord(t *testing.T) {
+	timed(t, func(t *testing.T, f *fixture, first string) {
+		time.Sleep(untilMargin)
+		f.vendor.Set(func(b *fakeidp.Behaviour) { b.Status, b.Silent = 400, true })
+		if f.token("alice") != first {
+			t.Error("a token that is still valid was not served")
+		}
+		time.Sleep(untilEnd - untilMargin)
+		f.needsConsent("alice")
+		if g := f.row("alice"); g.State != store.GrantActive || g.RefreshToken == nil || !g.IntentAt.IsZero() {
+			t.Errorf("the grant: %s, intent %v", g.State, g.IntentAt)
+		}
+		f.vendor.Set(func(b *fakeidp.Behaviour) { b.Failures = fakeidp.Failures{} })
+		f.token("alice")
+
+		time.Sleep(untilEnd)
+		f.vendor.Set(func(b *fakeidp.Behaviour) { b.Status = 400 }) // with a page, as a proxy in between sends it
+		_, err := f.ask("alice")
+		is(t, err, fault.Validation, "HTTP 400")
+	})
+}
+
 // A 200 with an error in it is a refusal; an answer that cannot be read is not.
 func TestRefreshOddAnswers(t *testing.T) {
 	timed(t, func(t *testing.T, f *fixture, _ string) {

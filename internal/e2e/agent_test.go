@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -210,7 +211,7 @@ func (a *agent) complete(sessionURI, user string) error {
 func customProvider(name, issuer, clientID, clientSecret, method string) object {
 	return object{
 		"name": name, "credentialProviderVendor": "CustomOauth2", "oauth2ProviderConfigInput": object{"customOauth2ProviderConfig": object{
-			"oauthDiscovery": object{"discoveryUrl": issuer + "/.well-known/openid-configuration"},
+			"oauthDiscovery": object{"discoveryUrl": strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration"},
 			"clientId":       clientID, "clientSecret": clientSecret, "clientAuthenticationMethod": method,
 		}},
 	}

@@ -17,11 +17,12 @@ import (
 	"credence/internal/testenv"
 )
 
-// vendor is a real one: oidc-provider (testdata/js/vendor.mjs).
+// vendor is a real one, with a record of what happened there.
 type vendor struct {
 	issuer  string
 	clients map[string]vendorClient // by name
-	program *program
+	allow   func(client, redirectURI string) error
+	stop    func() (said string, err error)
 
 	mu     sync.Mutex
 	events []vendorEvent
@@ -59,18 +60,24 @@ const shortLife = 6 * time.Second
 
 // startVendor starts the one vendor of all tests.
 var startVendor = sync.OnceValues(func() (*vendor, error) {
+	v, err := newVendor()
+	if err == nil {
+		stopAtEnd(func() { _, _ = v.stop() })
+	}
+	return v, err
+})
+
+// newVendor starts an oidc-provider (testdata/js/vendor.mjs).
+func newVendor() (*vendor, error) {
 	v := &vendor{clients: map[string]vendorClient{}}
 	listening := make(chan error, 1)
-	var err error
-	v.program, err = node("vendor.mjs", nil, func(line []byte) {
+	program, err := node("vendor.mjs", nil, func(line []byte) {
 		var e vendorEvent
 		if err := json.Unmarshal(line, &e); err != nil {
 			listening <- fmt.Errorf("the vendor wrote %q: %w", line, err)
 			return
 		}
-		v.mu.Lock()
-		defer v.mu.Unlock()
-		v.events = append(v.events, e)
+		v.add(e)
 		if e.Event == "listening" {
 			v.issuer = e.Issuer
 			for _, c := range e.Clients {
@@ -82,15 +89,18 @@ var startVendor = sync.OnceValues(func() (*vendor, error) {
 	if err != nil {
 		return nil, err
 	}
-	stopAtEnd(func() { _, _ = v.program.stop() })
+	v.allow = func(client, redirectURI string) error {
+		return program.tell(map[string]string{"client": client, "redirectUri": redirectURI})
+	}
+	v.stop = program.stop
 	select {
 	case err := <-listening:
 		return v, err
 	case <-time.After(patience):
-		said, err := v.program.stop()
+		said, err := v.stop()
 		return nil, fmt.Errorf("the vendor does not listen: %v\n%s", err, said)
 	}
-})
+}
 
 // realVendor is the shared vendor. All that it has handed out by then is looked for when the test of e ends.
 func realVendor(e *testenv.Env) *vendor {
@@ -99,8 +109,17 @@ func realVendor(e *testenv.Env) *vendor {
 	if err != nil {
 		e.T.Fatal(err)
 	}
-	e.T.Cleanup(func() { e.Plant(v.secrets()...) })
+	v.plant(e)
 	return v
+}
+
+func (v *vendor) plant(e *testenv.Env) { e.T.Cleanup(func() { e.Plant(v.secrets()...) }) }
+
+// add records what happened.
+func (v *vendor) add(e vendorEvent) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.events = append(v.events, e)
 }
 
 // secrets are all that must never be found in clear at Credence.
@@ -124,7 +143,7 @@ func (v *vendor) seen() []vendorEvent {
 // register tells the vendor the redirect URI of a client, as a developer does in a vendor's console.
 func (v *vendor) register(t testing.TB, client, redirectURI string) {
 	t.Helper()
-	if err := v.program.tell(map[string]string{"client": client, "redirectUri": redirectURI}); err != nil {
+	if err := v.allow(client, redirectURI); err != nil {
 		t.Fatal(err)
 	}
 	await(t, "the vendor to register "+redirectURI, func() bool {

@@ -65,6 +65,7 @@ type Failures struct {
 	OKWithError string        // 200 with this OAuth error code
 	ErrorCode   string        // 400, or Status, with this OAuth error code
 	Status      int           // this HTTP status, with a plain text body unless ErrorCode is set
+	Silent      bool          // Status without a body
 	RetryAfter  string        // the Retry-After header of ErrorCode and Status: seconds or an HTTP date
 
 	// The grant is processed as far as it is good: codes are used up, refresh tokens rotated, tokens live.

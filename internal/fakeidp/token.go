@@ -28,9 +28,12 @@ func (v *Vendor) serveToken(w http.ResponseWriter, r *http.Request) {
 		if b.RetryAfter != "" {
 			w.Header().Set("Retry-After", b.RetryAfter)
 		}
-		if b.ErrorCode != "" {
+		switch {
+		case b.ErrorCode != "":
 			b.refuse(w, &refusal{b.Status, b.ErrorCode, "refused by a switch of the test"})
-		} else {
+		case b.Silent:
+			w.WriteHeader(b.Status)
+		default:
 			http.Error(w, http.StatusText(b.Status), b.Status)
 		}
 		return

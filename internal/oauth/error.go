@@ -39,6 +39,7 @@ const (
 type Error struct {
 	Code, Description string        // the answer's error and error_description: printable, at most 64 and 300 runes; "" when it had none
 	Status            int           // of HTTP; 0 without a response
+	Silent            bool          // HTTP 400 without a body: all that some servers say of a code or refresh token that is no longer good
 	RetryAfter        time.Duration // with Temporary: at most an hour, 0 when the vendor did not say
 	Outcome           Outcome
 	Err               error // what we noticed ourselves; nil when the vendor's words say it all
@@ -120,6 +121,7 @@ func (m members) refusal(r response) *Error {
 		Code:        clean(code, maxCode, r.sent),
 		Description: clean(description, maxDescription, r.sent),
 		Status:      r.status,
+		Silent:      r.status == http.StatusBadRequest && len(r.body) == 0,
 		Outcome:     Refused,
 	}
 	if r.status >= 500 || r.status == http.StatusTooManyRequests || r.status == http.StatusRequestTimeout || slices.Contains(temporaryCodes, e.Code) {

@@ -26,6 +26,7 @@ func TestRefusals(t *testing.T) {
 		{"invalid_grant", 400, "application/json", `{"error":"invalid_grant","error_description":"The code has expired."}`, oauth.Refused, "invalid_grant",
 			"the vendor refused the request: invalid_grant: The code has expired. (HTTP 400)"},
 		{"invalid_client", 401, "application/json", `{"error":"invalid_client"}`, oauth.Refused, "invalid_client", "invalid_client (HTTP 401)"},
+		{"400 without a body (glewlwyd)", 400, "", "", oauth.Refused, "", "(HTTP 400)"},
 		{"403 without a body", 403, "", "", oauth.Refused, "", "(HTTP 403)"},
 		{"404 with a page", 404, "text/html", "<html>page canary</html>", oauth.Refused, "", "(HTTP 404)"},
 		{"400 with a form", 400, "application/x-www-form-urlencoded", "error=invalid_scope&error_description=no+such+scope", oauth.Refused, "invalid_scope", "no such scope"},
@@ -65,6 +66,9 @@ func TestRefusals(t *testing.T) {
 			e := failure(t, token, err)
 			if e.Outcome != tc.outcome || e.Code != tc.code || e.Status != tc.status || !strings.Contains(e.Error(), tc.text) {
 				t.Errorf("%s, code %q, status %d: %v", e.Outcome, e.Code, e.Status, e)
+			}
+			if silent := tc.status == 400 && tc.body == ""; e.Silent != silent {
+				t.Errorf("silent: %t", e.Silent)
 			}
 			if strings.Contains(e.Error(), "canary") || strings.Contains(e.Error(), "<") {
 				t.Errorf("the error repeats the answer: %v", e)
