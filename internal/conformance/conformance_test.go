@@ -49,7 +49,7 @@ func operations() []string {
 // Every operation does what it says for requests that keep its constraints, and refuses each that breaks one, by the name of the member.
 // Run it with -v to see what was asked.
 func TestConformance(t *testing.T) {
-	w := newWorld(testenv.Start(t))
+	w := newWorld(t)
 	served, total, failed := 0, 0, map[string]bool{}
 	for _, name := range operations() {
 		failed[name] = !t.Run(name, func(t *testing.T) {
@@ -66,7 +66,7 @@ func TestConformance(t *testing.T) {
 		})
 	}
 	t.Run("departures", func(t *testing.T) {
-		strict := newWorld(testenv.Start(t, func(c *server.Config) { c.Dev = false }))
+		strict := newWorld(t, func(c *server.Config) { c.Dev = false })
 		for i, d := range differs {
 			t.Run(fmt.Sprintf("%d", i), func(t *testing.T) {
 				t.Log(d.how)

@@ -24,10 +24,6 @@ type refusal struct {
 // refusals are all members and values that no sample has.
 var refusals = []*refusal{
 	{
-		places: regexp.MustCompile(`Secret(Config|Source=EXTERNAL)|PrivateKey(Config|Source=EXTERNAL)`),
-		how:    "`EXTERNAL` secrets, which are kept elsewhere, are refused.", why: "They come in a later version.",
-	},
-	{
 		places: regexp.MustCompile(`privateEndpoint`),
 		how:    "`privateEndpoint` and `privateEndpointOverrides` are refused.", why: "They are things of AWS networks; here `--allow-private-hosts` opens hosts in private networks.",
 	},

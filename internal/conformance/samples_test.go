@@ -8,6 +8,8 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -88,7 +90,7 @@ var samples = map[string]func(*world, *testing.T) []sample{
 
 	"CreateOauth2CredentialProvider": func(w *world, t *testing.T) []sample {
 		all := []sample{{"smallest", with(obj{"name": w.name("idp")}, w.custom())}}
-		for _, s := range w.oauth2Configs() {
+		for _, s := range w.oauth2Configs(t) {
 			all = append(all, sample{s.name, with(obj{"name": w.name("idp"), "tags": tags}, s.in)})
 		}
 		return all
@@ -96,7 +98,7 @@ var samples = map[string]func(*world, *testing.T) []sample{
 	"GetOauth2CredentialProvider": func(w *world, t *testing.T) []sample { return []sample{{"smallest", obj{"name": w.provider(t)}}} },
 	"UpdateOauth2CredentialProvider": func(w *world, t *testing.T) []sample {
 		all := []sample{{"smallest", with(obj{"name": w.provider(t)}, w.custom())}}
-		for _, s := range w.oauth2Configs() {
+		for _, s := range w.oauth2Configs(t) {
 			all = append(all, sample{s.name, with(s.in, obj{"name": w.create(t, "CreateOauth2CredentialProvider", "idp", s.in)})})
 		}
 		return all
@@ -105,14 +107,14 @@ var samples = map[string]func(*world, *testing.T) []sample{
 	"ListOauth2CredentialProviders":  list("ListOauth2CredentialProviders", func(w *world, t *testing.T) { w.provider(t) }),
 
 	"CreateApiKeyCredentialProvider": func(w *world, t *testing.T) []sample {
-		return []sample{{"smallest", with(obj{"name": w.name("keys")}, apiKey())}, {"fullest", with(obj{"name": w.name("keys"), "apiKeySecretSource": "MANAGED", "tags": tags}, apiKey())}}
+		return []sample{{"smallest", with(obj{"name": w.name("keys")}, apiKey())}, {"elsewhere", with(obj{"name": w.name("keys")}, w.apiKeyElsewhere(t))}, {"fullest", with(obj{"name": w.name("keys"), "apiKeySecretSource": "MANAGED", "tags": tags}, apiKey())}}
 	},
 	"GetApiKeyCredentialProvider": func(w *world, t *testing.T) []sample {
 		return []sample{{"smallest", obj{"name": w.create(t, "CreateApiKeyCredentialProvider", "keys", apiKey())}}}
 	},
 	"UpdateApiKeyCredentialProvider": func(w *world, t *testing.T) []sample {
 		name := obj{"name": w.create(t, "CreateApiKeyCredentialProvider", "keys", apiKey())}
-		return []sample{{"smallest", name}, {"fullest", with(name, obj{"apiKeySecretSource": "MANAGED"}, apiKey())}}
+		return []sample{{"smallest", name}, {"elsewhere", with(name, w.apiKeyElsewhere(t))}, {"fullest", with(name, obj{"apiKeySecretSource": "MANAGED"}, apiKey())}}
 	},
 	"DeleteApiKeyCredentialProvider": func(w *world, t *testing.T) []sample {
 		return []sample{{"smallest", obj{"name": w.create(t, "CreateApiKeyCredentialProvider", "keys", apiKey())}}}
@@ -123,6 +125,7 @@ var samples = map[string]func(*world, *testing.T) []sample{
 		return []sample{
 			{"smallest", with(obj{"name": w.name("wallet")}, smallestCoinbase())}, {"fullest", with(obj{"name": w.name("wallet"), "tags": tags}, coinbase())},
 			{"StripePrivy", with(obj{"name": w.name("wallet"), "tags": tags}, privyConfig())},
+			{"elsewhere", with(obj{"name": w.name("wallet")}, w.coinbaseElsewhere(t))}, {"StripePrivy, elsewhere", with(obj{"name": w.name("wallet")}, w.privyElsewhere(t))},
 		}
 	},
 	"GetPaymentCredentialProvider": func(w *world, t *testing.T) []sample {
@@ -132,6 +135,8 @@ var samples = map[string]func(*world, *testing.T) []sample{
 		return []sample{
 			{"smallest", with(obj{"name": w.wallet(t, coinbase())}, smallestCoinbase())}, {"fullest", with(obj{"name": w.wallet(t, coinbase())}, coinbase())},
 			{"StripePrivy", with(obj{"name": w.wallet(t, privyConfig())}, privyConfig())},
+			{"elsewhere", with(obj{"name": w.wallet(t, coinbase())}, w.coinbaseElsewhere(t))},
+			{"StripePrivy, elsewhere", with(obj{"name": w.wallet(t, privyConfig())}, w.privyElsewhere(t))},
 		}
 	},
 	"DeletePaymentCredentialProvider": func(w *world, t *testing.T) []sample {
@@ -228,6 +233,34 @@ func privyConfig() obj {
 	}}}
 }
 
+// kept is a reference to a secret in a file below the operator's prefix of the account.
+func (w *world) kept(t *testing.T, value string) obj {
+	t.Helper()
+	path := filepath.Join(w.elsewhere, w.name("secret"))
+	if err := os.WriteFile(path, []byte(marshal(t, obj{"value": value})), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return obj{"secretId": "file://" + path, "jsonKey": "value"}
+}
+
+func (w *world) apiKeyElsewhere(t *testing.T) obj {
+	return obj{"apiKeySecretSource": "EXTERNAL", "apiKeySecretConfig": w.kept(t, "planted-api-key-value")}
+}
+
+func (w *world) coinbaseElsewhere(t *testing.T) obj {
+	return obj{"credentialProviderVendor": "CoinbaseCDP", "providerConfigurationInput": obj{"coinbaseCdpConfiguration": obj{
+		"apiKeyId": "key-1", "apiKeySecretSource": "EXTERNAL", "apiKeySecretConfig": w.kept(t, walletKey),
+		"walletSecretSource": "EXTERNAL", "walletSecretConfig": w.kept(t, authorizationKey),
+	}}}
+}
+
+func (w *world) privyElsewhere(t *testing.T) obj {
+	return obj{"credentialProviderVendor": "StripePrivy", "providerConfigurationInput": obj{"stripePrivyConfiguration": obj{
+		"appId": "app-1", "appSecretSource": "EXTERNAL", "appSecretConfig": w.kept(t, "planted-app-secret"),
+		"authorizationId": "quorum-1", "authorizationPrivateKeySource": "EXTERNAL", "authorizationPrivateKeyConfig": w.kept(t, "wallet-auth:"+authorizationKey),
+	}}}
+}
+
 // create makes a resource of the account and gives its name.
 func (w *world) create(t *testing.T, operation, kind string, in obj) string {
 	t.Helper()
@@ -279,8 +312,9 @@ func (w *world) custom() obj {
 }
 
 // oauth2Configs are configurations of every vendor, by every member.
-func (w *world) oauth2Configs() []sample {
+func (w *world) oauth2Configs(t *testing.T) []sample {
 	client := obj{"clientId": "client-1", "clientSecret": testenv.ClientSecret, "clientSecretSource": "MANAGED"}
+	elsewhere := obj{"clientId": "client-1", "clientSecretSource": "EXTERNAL", "clientSecretConfig": w.kept(t, testenv.ClientSecret)}
 	config := func(vendor, member string, settings ...obj) obj {
 		return obj{"credentialProviderVendor": vendor, "oauth2ProviderConfigInput": obj{member: with(append([]obj{client}, settings...)...)}}
 	}
@@ -292,6 +326,9 @@ func (w *world) oauth2Configs() []sample {
 		{"metadata", with(custom(obj{"oauthDiscovery": obj{"authorizationServerMetadata": with(metadata, obj{"responseTypes": []any{"code"}, "tokenEndpointAuthMethods": []any{"client_secret_basic"}})}}),
 			obj{"confirm": "always", "scopeMatch": "subset"})},
 		{"smallest metadata", with(custom(obj{"oauthDiscovery": obj{"authorizationServerMetadata": metadata}, "clientAuthenticationMethod": "CLIENT_SECRET_BASIC"}), obj{"confirm": "never"})},
+		{"secret elsewhere", obj{"credentialProviderVendor": "CustomOauth2", "oauth2ProviderConfigInput": obj{"customOauth2ProviderConfig": with(elsewhere, discovery)}}},
+		{"Microsoft, secret elsewhere", obj{"credentialProviderVendor": "MicrosoftOauth2", "oauth2ProviderConfigInput": obj{"microsoftOauth2ProviderConfig": elsewhere}}},
+		{"Okta, secret elsewhere", obj{"credentialProviderVendor": "OktaOauth2", "oauth2ProviderConfigInput": obj{"includedOauth2ProviderConfig": with(elsewhere, metadata)}}},
 		{"a host of the customer", with(config("GithubOauth2", "githubOauth2ProviderConfig"), obj{"vendorHost": "github.example.com"})},
 	}
 	member := map[string]string{}
@@ -304,7 +341,9 @@ func (w *world) oauth2Configs() []sample {
 		case vendor == "MicrosoftOauth2":
 			all = append(all, sample{vendor, config(vendor, member[vendor], obj{"tenantId": "contoso.example"})})
 		case member[vendor] != "":
-			all = append(all, sample{vendor, config(vendor, member[vendor])})
+			all = append(all, sample{vendor, config(vendor, member[vendor])}, sample{vendor + ", secret elsewhere", obj{
+				"credentialProviderVendor": vendor, "oauth2ProviderConfigInput": obj{member[vendor]: elsewhere},
+			}})
 		default:
 			all = append(all, sample{vendor, config(vendor, "includedOauth2ProviderConfig", metadata)})
 		}

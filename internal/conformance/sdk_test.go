@@ -42,7 +42,7 @@ var unions = []any{
 
 // The SDK's own clients send every sample, and read every answer member for member; they know every refusal by its type.
 func TestConformanceWithTheSDK(t *testing.T) {
-	w := newWorld(testenv.Start(t))
+	w := newWorld(t)
 	for _, name := range operations() {
 		op, served := table[name]
 		if !served {

@@ -72,7 +72,7 @@ var oauth2Snapshot = strings.ReplaceAll("~oauthDiscovery.discoveryUrl ~privateKe
 
 // Every request snapshot of the AWS SDK for Go for these operations is accepted, or refused for the right reason.
 func TestConformanceWithSnapshots(t *testing.T) {
-	w := newWorld(testenv.Start(t))
+	w := newWorld(t)
 	names := map[string]any{"name": "__Name__"}
 	w.must(t, "CreateWorkloadIdentity", obj{"name": "__WorkloadName__"})
 	w.must(t, "CreateWorkloadIdentity", with(names))

@@ -13,6 +13,7 @@ import (
 	"credence/internal/broker"
 	"credence/internal/control"
 	"credence/internal/edge/awsapi"
+	"credence/internal/server"
 	"credence/internal/testenv"
 	"credence/internal/wire/wiretest"
 )
@@ -35,13 +36,18 @@ type world struct {
 	caller testenv.Principal
 	client *http.Client
 	made   int
+	// elsewhere is a folder in which the account may keep secrets.
+	elsewhere string
 	// seen counts the answers by operation and exception, "" for successes.
 	seen map[string]map[string]int
 }
 
-func newWorld(e *testenv.Env) *world {
+func newWorld(t *testing.T, edit ...func(*server.Config)) *world {
+	t.Helper()
+	elsewhere := t.TempDir()
+	e := testenv.Start(t, append(edit, func(c *server.Config) { c.External = []string{testenv.Account + "=file://" + elsewhere + "/"} })...)
 	return &world{
-		Env: e, caller: e.Admin, seen: map[string]map[string]int{},
+		Env: e, elsewhere: elsewhere, caller: e.Admin, seen: map[string]map[string]int{},
 		client: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 	}
 }
