@@ -43,6 +43,7 @@ var reserved = map[string][]string{
 	"github.com/Azure":                      {"internal/kms", "internal/external"},
 	"golang.org/x/oauth2":                   {"internal/kms", "internal/external"},
 	"credence/internal/kms":                 {"internal/vault"},
+	"go.opentelemetry.io/otel":              {"internal/telemetry"},
 	"math/rand":                             nil,
 }
 

@@ -40,7 +40,8 @@ type Event struct {
 	AccessKey string    `json:"accessKey,omitempty"`
 	SourceIP  string    `json:"sourceIp,omitempty"`
 	RequestID string    `json:"requestId,omitempty"`
-	Action    string    `json:"action"` // service:Operation
+	TraceID   string    `json:"traceId,omitempty"` // W3C Trace Context
+	Action    string    `json:"action"`            // service:Operation
 	Resources []string  `json:"resources,omitempty"`
 	Workload  string    `json:"workload,omitempty"`
 	User      string    `json:"user,omitempty"` // kind and readable form, as the workload access token says

@@ -18,6 +18,7 @@ func (e *Event) appendJSON(b []byte) []byte {
 	b = appendOptional(b, `,"accessKey":`, e.AccessKey)
 	b = appendOptional(b, `,"sourceIp":`, e.SourceIP)
 	b = appendOptional(b, `,"requestId":`, e.RequestID)
+	b = appendOptional(b, `,"traceId":`, e.TraceID)
 	b = append(b, `,"action":`...)
 	b = appendText(b, e.Action)
 	if len(e.Resources) > 0 {

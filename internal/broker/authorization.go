@@ -14,6 +14,7 @@ import (
 	"credence/internal/provider"
 	"credence/internal/secret"
 	"credence/internal/store"
+	"credence/internal/telemetry"
 	"credence/internal/vault"
 	"credence/internal/wire"
 )
@@ -108,6 +109,7 @@ func (b *Broker) OpenAuthorization(ctx context.Context, requestURI, attemptID st
 	if err != nil {
 		return nil, err
 	}
+	b.trace(ctx, s)
 	if err := b.stillOpen(s); err != nil {
 		return nil, err
 	}
@@ -154,6 +156,14 @@ func (b *Broker) OpenAuthorization(ctx context.Context, requestURI, attemptID st
 		Scopes: remembered.Scopes, ReturnHost: host(s.ReturnURL), Continue: b.authorizationURL(requestURI) + "&attempt=" + a.ID,
 	}
 	return o, nil
+}
+
+// trace tells the span of a browser's request whose consent it is about.
+func (b *Broker) trace(ctx context.Context, s store.Session) {
+	if span := telemetry.SpanOf(ctx); span != nil {
+		span.Set("aws.account.id", s.Account)
+		span.Touch(append([]string{b.ARNs.OAuth2Provider(s.Account, s.Provider)}, b.agentResources(s.Account, s.Workload)...))
+	}
 }
 
 // stillOpen refuses a session that no browser can move any more.
@@ -287,6 +297,7 @@ func (b *Broker) FinishAuthorization(ctx context.Context, callbackID, query stri
 	if err != nil {
 		return nil, err
 	}
+	b.trace(ctx, s)
 	if err := b.stillOpen(s); err != nil {
 		return nil, err
 	}

@@ -125,7 +125,7 @@ func (b *Broker) completeUnderLease(ctx context.Context, account, id string) err
 	case store.SessionFailed:
 		return invalidSession("it has failed: %s; begin a new one", s.Reason)
 	case store.SessionExchanging: // nobody holds its lease: a process died between sending the code and writing the answer
-		b.Log.Warn("consent lost in a crash", "account", s.Account, "workload", s.Workload, "provider", s.Provider, "error", MaybeSpent)
+		b.Log.WarnContext(ctx, "consent lost in a crash", "account", s.Account, "workload", s.Workload, "provider", s.Provider, "error", MaybeSpent)
 		return b.failSession(s, MaybeSpent+": the server stopped while the code was at the vendor", nil)
 	}
 	if time.Now().After(s.ExpiresAt) {

@@ -58,7 +58,7 @@ func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider,
 		if valid(g) {
 			return g, nil
 		}
-		return store.Grant{}, b.bury(g, MaybeSpent)
+		return store.Grant{}, b.bury(ctx, g, MaybeSpent)
 	}
 
 	v, err := b.vendor(ctx, p)
@@ -80,7 +80,7 @@ func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider,
 		return b.OAuth.Refresh(ctx, e, oauth.RefreshGrant{RefreshToken: token, Resources: g.Resources, Audiences: g.Audiences})
 	})
 	if err != nil {
-		outcome, err = b.refreshFailed(g, p, err)
+		outcome, err = b.refreshFailed(ctx, g, p, err)
 		return store.Grant{}, err
 	}
 	if err := b.fill(ctx, &g, t, v.Lifetime); err != nil {
@@ -231,10 +231,10 @@ func retryWrite(write func() (int64, error)) (version int64, err error) {
 }
 
 // refreshFailed settles a refresh that the vendor did not grant. Only invalid_grant is the end of a grant; all else keeps it.
-func (b *Broker) refreshFailed(g store.Grant, p *vault.OAuth2Provider, cause error) (outcome string, _ error) {
+func (b *Broker) refreshFailed(ctx context.Context, g store.Grant, p *vault.OAuth2Provider, cause error) (outcome string, _ error) {
 	e, ok := errors.AsType[*oauth.Error](cause)
 	if ok && e.Outcome == oauth.Refused && e.Code == "invalid_grant" {
-		return "invalid_grant", b.bury(g, e.Code)
+		return "invalid_grant", b.bury(ctx, g, e.Code)
 	}
 	g.IntentAt = time.Time{}
 	if ok {
@@ -253,11 +253,11 @@ func (b *Broker) refreshFailed(g store.Grant, p *vault.OAuth2Provider, cause err
 }
 
 // bury marks a grant dead and answers errDead.
-func (b *Broker) bury(g store.Grant, lastError string) error {
+func (b *Broker) bury(ctx context.Context, g store.Grant, lastError string) error {
 	g.State, g.LastError, g.IntentAt = store.GrantDead, lastError, time.Time{}
 	if _, err := b.Writes.UpdateGrant(g); err != nil && !errors.Is(err, fault.ConcurrentModification) {
 		return err
 	}
-	b.Log.Warn("grant needs a new consent", "account", g.Account, "workload", g.Workload, "provider", g.Provider, "error", lastError)
+	b.Log.WarnContext(ctx, "grant needs a new consent", "account", g.Account, "workload", g.Workload, "provider", g.Provider, "error", lastError)
 	return errDead
 }

@@ -27,6 +27,8 @@ func (b *Broker) GetResourceOauth2Token(ctx context.Context, c iam.Caller, in *w
 		outcome = string(fault.KindOf(err))
 	}
 	b.Metrics.Tokens.WithLabelValues(string(in.Oauth2Flow), outcome).Inc()
+	c.Span.Set("oauth2.flow", string(in.Oauth2Flow))
+	c.Span.Set("credence.outcome", outcome)
 	return out, err
 }
 

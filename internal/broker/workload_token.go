@@ -32,6 +32,8 @@ func (b *Broker) GetWorkloadAccessTokenForJWT(ctx context.Context, c iam.Caller,
 	if err != nil {
 		return nil, b.Gate.Refuse(c, b.mintRequest(c, action, in.WorkloadName, workload.User{}), err)
 	}
+	c.Span.Set("issuer", user.Issuer)
+	c.Span.Set("user_sub", user.Subject)
 	wat, err := b.mint(ctx, c, action, in.WorkloadName, user, in.UserToken)
 	return &wire.GetWorkloadAccessTokenForJWTOutput{WorkloadAccessToken: wat.Reveal()}, err
 }

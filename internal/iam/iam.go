@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"credence/internal/telemetry"
 )
 
 // Caller is who signed a request. Only a verified signature makes one; planes take it as a parameter, never from a context.
@@ -18,6 +20,8 @@ type Caller struct {
 	Policies    []*Policy  // the principal's identity policies
 	SourceIP    netip.Addr // the peer, or what a trusted proxy says
 	RequestID   string     // of this request
+
+	Span *telemetry.Span // of this request; nil when it is not traced
 }
 
 // Decision is the outcome of Evaluate.

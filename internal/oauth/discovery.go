@@ -13,6 +13,8 @@ import (
 
 	"github.com/maypok86/otter/v2"
 	"golang.org/x/sync/singleflight"
+
+	"credence/internal/telemetry"
 )
 
 // Times of kept documents. A server's Cache-Control counts between the bounds; without one, the default.
@@ -28,6 +30,7 @@ const (
 
 // documents fetches JSON documents and keeps them.
 type documents[T any] struct {
+	name    string // of its spans
 	http    Doer
 	parse   func(body []byte, url string) (T, error)
 	kept    *otter.Cache[string, *document[T]]
@@ -44,8 +47,8 @@ type document[T any] struct {
 	failed  time.Time
 }
 
-func newDocuments[T any](http Doer, parse func(body []byte, url string) (T, error)) *documents[T] {
-	return &documents[T]{http: http, parse: parse, kept: otter.Must(&otter.Options[string, *document[T]]{MaximumSize: maxDocuments})}
+func newDocuments[T any](name string, http Doer, parse func(body []byte, url string) (T, error)) *documents[T] {
+	return &documents[T]{name: name, http: http, parse: parse, kept: otter.Must(&otter.Options[string, *document[T]]{MaximumSize: maxDocuments})}
 }
 
 // get is the document at url, fetched when the kept one is too old, or, when it must be newer than a time, was fetched before that.
@@ -107,11 +110,20 @@ func (d *documents[T]) fetch(ctx context.Context, url string) (v T, age time.Dur
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", userAgent)
+	call := telemetry.Call(ctx, d.name, req.URL.Host)
+	defer func() {
+		if err != nil {
+			call.Done("unusable", true)
+		} else {
+			call.Done("", false)
+		}
+	}()
 	resp, err := d.http.Do(req)
 	if err != nil {
 		return v, 0, fmt.Errorf("%q cannot be fetched: %w", url, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
+	call.SetStatus(resp.StatusCode)
 	if resp.StatusCode != http.StatusOK {
 		return v, 0, fmt.Errorf("%q answered HTTP %d", url, resp.StatusCode)
 	}
@@ -152,7 +164,7 @@ type Discovery struct {
 
 // NewDiscovery makes a Discovery. check refuses a URL that may not be used; every endpoint that a document names goes through it.
 func NewDiscovery(http Doer, check func(url string) error) *Discovery {
-	return &Discovery{newDocuments(http, func(body []byte, url string) (Metadata, error) {
+	return &Discovery{newDocuments("discovery document", http, func(body []byte, url string) (Metadata, error) {
 		m, err := ParseMetadata(body, url)
 		if err != nil {
 			return Metadata{}, err

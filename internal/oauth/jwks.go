@@ -20,7 +20,7 @@ type KeySets struct {
 
 // NewKeySets makes a KeySets.
 func NewKeySets(http Doer) *KeySets {
-	return &KeySets{newDocuments(http, func(body []byte, url string) (jose.JSONWebKeySet, error) {
+	return &KeySets{newDocuments("JWK Set", http, func(body []byte, url string) (jose.JSONWebKeySet, error) {
 		// Keys of kinds that we do not know must not spoil the others.
 		var set struct {
 			Keys []json.RawMessage `json:"keys"`

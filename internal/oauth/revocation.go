@@ -45,7 +45,7 @@ var gone = []string{"invalid_token", "token_revoked", "token_expired", "account_
 
 // Revoke ends a token at the vendor. It returns what the vendor answered, in a few words without any secret; the token is dead then, whether it was this
 // request that ended it or something before. The error is an *Error; whatever its Outcome, the request may be sent again.
-func (c *Client) Revoke(ctx context.Context, r Revocation, kind TokenKind, token secret.String) (answer string, _ error) {
+func (c *Client) Revoke(ctx context.Context, r Revocation, kind TokenKind, token secret.String) (answer string, err error) {
 	header, form := newHeader(r.Header), url.Values{}
 	header.Del("Authorization")
 	auth := r.Auth
@@ -83,7 +83,9 @@ func (c *Client) Revoke(ctx context.Context, r Revocation, kind TokenKind, token
 	if method == "" {
 		method = http.MethodPost
 	}
-	answered, err := c.send(ctx, method, r.URL, header, text, []secret.String{token, auth.Secret})
+	call := newCall(ctx, "revocation request", r.URL)
+	defer func() { done(call, err) }()
+	answered, err := c.send(ctx, call, method, r.URL, header, text, []secret.String{token, auth.Secret})
 	if err != nil {
 		return "", err
 	}

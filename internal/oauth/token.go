@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"credence/internal/secret"
+	"credence/internal/telemetry"
 )
 
 // maxResponse is more than any token we could hand out: it is the size limit of a request to us.
@@ -62,19 +63,40 @@ func encode(form url.Values, asJSON bool) (contentType, text string) {
 }
 
 // post sends a form to the token endpoint, once. The secrets in the form are cut out of whatever the vendor says about them.
-func (c *Client) post(ctx context.Context, e Endpoint, form url.Values, sent ...secret.String) (Token, error) {
+func (c *Client) post(ctx context.Context, e Endpoint, form url.Values, sent ...secret.String) (t Token, err error) {
 	header := newHeader(e.Header)
 	if err := e.Auth.apply(header, form); err != nil {
 		return Token{}, &Error{Outcome: NotSent, Err: err}
 	}
 	contentType, text := encode(form, e.JSON)
 	header.Set("Content-Type", contentType)
-	r, err := c.send(ctx, http.MethodPost, e.URL, header, text, append(sent, e.Auth.Secret))
+	call := newCall(ctx, "token request", e.URL)
+	call.Set("oauth2.grant_type", form.Get("grant_type"))
+	defer func() { done(call, err) }()
+	r, err := c.send(ctx, call, http.MethodPost, e.URL, header, text, append(sent, e.Auth.Secret))
 	if err != nil {
 		return Token{}, err
 	}
 	r.separator = e.ResponseScopeSeparator
 	return readResponse(r)
+}
+
+// newCall begins the span of a request to a vendor: its host is told, and nothing else of its URL.
+func newCall(ctx context.Context, name, target string) *telemetry.Span {
+	u, err := url.Parse(target)
+	if err != nil {
+		return nil
+	}
+	return telemetry.Call(ctx, name, u.Host)
+}
+
+// done ends the span of a request by what came of it.
+func done(call *telemetry.Span, err error) {
+	if failed, ok := errors.AsType[*Error](err); ok {
+		call.Done(string(failed.Outcome), failed.Outcome != Refused)
+	} else {
+		call.Done("", false)
+	}
 }
 
 // newHeader is what every request has, with a preset's own.
@@ -89,7 +111,7 @@ func newHeader(preset http.Header) http.Header {
 }
 
 // send sends a request, once, and reads its answer. An error is an *Error: there was no answer, or one of a success that cannot be read.
-func (c *Client) send(ctx context.Context, method, url string, header http.Header, text string, sent []secret.String) (response, error) {
+func (c *Client) send(ctx context.Context, call *telemetry.Span, method, url string, header http.Header, text string, sent []secret.String) (response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(text))
 	if err != nil {
 		return response{}, &Error{Outcome: NotSent, Err: err}
@@ -105,6 +127,7 @@ func (c *Client) send(ctx context.Context, method, url string, header http.Heade
 		return response{}, &Error{Outcome: Unknown, Err: broken(err)}
 	}
 	defer resp.Body.Close()
+	call.SetStatus(resp.StatusCode)
 	// A vendor that quotes our Authorization header quotes the secret in another form.
 	_, credentials, _ := strings.Cut(header.Get("Authorization"), " ")
 	sent = append(sent, secret.New(credentials))

@@ -41,6 +41,7 @@ type Config struct {
 	Log                 *slog.Logger
 	Quotas              []string          // NAME=VALUE or ACCOUNT:NAME=VALUE; what is not said has the default, with Dev none
 	Presets             []provider.Vendor // nil: provider.Presets
+	TraceEndpoint       string            // URL of an OTLP receiver over HTTP; "": as the OTEL_… variables say
 }
 
 var regionForm = regexp.MustCompile(`^[a-z]{2,8}(-[a-z0-9]{1,16}){1,4}$`)

@@ -49,6 +49,7 @@ type Server struct {
 	cfg       Config
 	installed *installation
 	broker    *broker.Broker
+	tracer    *telemetry.Tracer // nil without traces
 	listeners []*listener
 	publicURL string
 	draining  atomic.Bool
@@ -90,6 +91,12 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 			err = errors.Join(err, s.Close())
 		}
 	}()
+	if s.tracer, err = telemetry.NewTracer(ctx, telemetry.TracerConfig{Endpoint: cfg.TraceEndpoint, Region: cfg.Region, Log: cfg.Log}); err != nil {
+		return nil, err
+	}
+	if s.tracer != nil {
+		s.cfg.Log = slog.New(telemetry.LogHandler{Handler: cfg.Log.Handler()})
+	}
 	// Listening comes before a first start: one whose port is taken would be over before it could say what it made.
 	public, err := s.listen("--listen", cfg.Listen)
 	if err != nil {
@@ -145,10 +152,10 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 		return err
 	}
 	door := func(operations []awsapi.Operation) http.Handler {
-		return awsapi.New(awsapi.Config{Operations: operations, Lookup: v.Caller, TrustedProxies: cfg.TrustedProxies, Log: cfg.Log, Metrics: metrics, Limits: limits})
+		return awsapi.New(awsapi.Config{Operations: operations, Lookup: v.Caller, TrustedProxies: cfg.TrustedProxies, Log: cfg.Log, Metrics: metrics, Limits: limits, Tracer: s.tracer})
 	}
 	scrape := promhttp.HandlerFor(metrics.Registry, promhttp.HandlerOpts{})
-	browsers := consent.New(consent.Config{Authorizations: brokerPlane, Secure: strings.HasPrefix(s.publicURL, "https://"), Log: cfg.Log})
+	browsers := consent.New(consent.Config{Authorizations: brokerPlane, Secure: strings.HasPrefix(s.publicURL, "https://"), Log: cfg.Log, Tracer: s.tracer})
 
 	api := awsapi.Operations(controlPlane, brokerPlane)
 	extensions := awsapi.Extensions(controlPlane, adminPlane)
@@ -316,9 +323,17 @@ func (s *Server) purge(ctx context.Context) {
 	}
 }
 
+// Spans that are left when a server stops have this long to be exported.
+const flushTime = 5 * time.Second
+
 // Close closes what New opened. Run does so itself.
 func (s *Server) Close() error {
 	var errs []error
+	flush, cancel := context.WithTimeout(context.Background(), flushTime)
+	defer cancel()
+	if err := s.tracer.Shutdown(flush); err != nil { // no reason to call it a failed stop
+		s.cfg.Log.Warn("the last traces were not exported", "cause", err.Error())
+	}
 	for _, l := range s.listeners {
 		if err := l.Listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)

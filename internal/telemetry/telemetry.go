@@ -1,6 +1,7 @@
-// Package telemetry holds the metrics of one server.
+// Package telemetry holds the metrics and the traces of one server.
 //
-// It protects users from being counted by name: label values come from fixed sets (operations, outcomes, flows, vendors), never from requests.
+// It protects users from being counted by name: label values come from fixed sets (operations, outcomes, flows, vendors), never from requests. Spans name
+// what a decision was about, and no vendor is told that there is a trace.
 package telemetry
 
 import (

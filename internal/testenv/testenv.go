@@ -1,6 +1,6 @@
 // Package testenv runs the whole server in process, for tests: real SQLite, real HTTP, real AWS SDK clients, and a vendor that misbehaves on request.
 //
-// At the end of every test it looks for planted secrets in all that the server leaves behind: rows, logs, audit events and metrics.
+// At the end of every test it looks for planted secrets in all that the server leaves behind: rows, logs, audit events, metrics and spans.
 package testenv
 
 import (
@@ -42,6 +42,7 @@ type Env struct {
 	// Admin is the first administrator.
 	Admin Principal
 
+	traces  *receiver
 	log     syncBuffer
 	stop    func()
 	mu      sync.Mutex
@@ -57,12 +58,13 @@ const (
 // Start runs a server with --dev for the test's lifetime; edit may change its configuration.
 func Start(t testing.TB, edit ...func(*server.Config)) *Env {
 	t.Helper()
-	e := &Env{T: t, Vendor: fakeidp.Start(t)}
+	e := &Env{T: t, Vendor: fakeidp.Start(t), traces: newReceiver(t)}
 	e.Vendor.AddClient(fakeidp.Client{ID: ClientID, Secret: ClientSecret})
 	e.Plant(e.Vendor.Mark, ClientSecret)
 	e.Config = server.Config{
 		Listen: "127.0.0.1:0", DataDir: filepath.Join(t.TempDir(), "data"), Region: "us-east-1", AccountID: Account, Dev: true,
-		Log: slog.New(slog.NewTextHandler(&e.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		TraceEndpoint: e.traces.URL,
+		Log:           slog.New(slog.NewTextHandler(&e.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, f := range edit {
 		f(&e.Config)
@@ -198,7 +200,7 @@ func (e *Env) Plant(values ...string) {
 }
 
 // lookForSecrets fails the test when a planted secret stands in clear in a file of the data directory (but the administrator's credentials), in
-// the log, or in the metrics.
+// the log, in the metrics, or in a span.
 func (e *Env) lookForSecrets() {
 	e.mu.Lock()
 	planted := append([]string{}, e.planted...)
@@ -211,6 +213,7 @@ func (e *Env) lookForSecrets() {
 		}
 	}
 	check("the log", []byte(e.log.String()))
+	check("the spans", e.traces.exported())
 	if resp, err := http.Get(e.URL + "/metrics"); err == nil {
 		text, _ := io.ReadAll(resp.Body)
 		_ = resp.Body.Close()

@@ -41,6 +41,7 @@ type Config struct {
 	Log            *slog.Logger
 	Metrics        *telemetry.Metrics
 	Limits         *quota.Limits // nil: none
+	Tracer         *telemetry.Tracer // nil makes no spans
 }
 
 // Door is the http.Handler.
@@ -85,9 +86,9 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Amzn-Requestid", requestID)
 
 	op, labels := d.match(r)
-	out, err := d.answer(w, r, op, labels, requestID)
+	out, span, err := d.answer(w, r, op, labels, requestID, start)
 	if err != nil {
-		d.refuse(w, op, requestID, start, err)
+		d.refuse(span.Context(r.Context()), w, op, requestID, start, span, err)
 		return
 	}
 	if op.Status == http.StatusNoContent {
@@ -97,8 +98,10 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	op.ok.Inc()
 	op.latency.Observe(time.Since(start).Seconds())
+	span.SetStatus(op.Status)
+	span.End(telemetry.NoError, "")
 	if d.Log.Enabled(r.Context(), slog.LevelDebug) {
-		d.Log.Debug("request", "id", requestID, "operation", op.Name, "status", op.Status, "took", time.Since(start))
+		d.Log.DebugContext(span.Context(r.Context()), "request", "id", requestID, "operation", op.Name, "status", op.Status, "took", time.Since(start))
 	}
 }
 
@@ -117,34 +120,58 @@ func (d *Door) match(r *http.Request) (*row, map[string]string) {
 	return op, map[string]string{op.label: label}
 }
 
-func (d *Door) answer(w http.ResponseWriter, r *http.Request, op *row, labels map[string]string, requestID string) ([]byte, error) {
+// answer takes a request to its operation. Its span begins when the caller is known: strangers make none.
+func (d *Door) answer(w http.ResponseWriter, r *http.Request, op *row, labels map[string]string, requestID string, start time.Time) ([]byte, *telemetry.Span, error) {
 	if op == nil {
-		return nil, fault.New(fault.UnknownOperation, "There is no operation at %s %s", r.Method, r.URL.Path)
+		return nil, nil, fault.New(fault.UnknownOperation, "There is no operation at %s %s", r.Method, r.URL.Path)
 	}
 	body, err := readBody(w, r)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	caller, err := sigv4.Verify(r, body, SigningName, time.Now(), d.Lookup)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := op.withinRate(caller); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	caller.RequestID, caller.SourceIP = requestID, sourceIP(r, d.TrustedProxies)
+	ctx, span := d.trace(r, op, caller, start)
+	caller.Span = span
 	outside := &wire.Outside{Header: r.Header, Labels: labels}
 	if r.URL.RawQuery != "" {
 		outside.Query = r.URL.Query()
 	}
-	out, err := op.call(r.Context(), caller, body, outside)
-	if err != nil {
-		return nil, err
+	returned := false
+	defer func() {
+		if !returned { // it panics
+			span.End(telemetry.System, string(fault.Internal))
+		}
+	}()
+	out, err := op.call(ctx, caller, body, outside)
+	returned = true
+	if err != nil || op.Status == http.StatusNoContent {
+		return nil, span, err
 	}
-	if op.Status == http.StatusNoContent {
-		return nil, nil
+	text, err := wire.Encode(out)
+	return text, span, err
+}
+
+// trace begins the span of a request. What a caller says of its own trace need not be signed: nothing is decided by it.
+func (d *Door) trace(r *http.Request, op *row, c iam.Caller, start time.Time) (context.Context, *telemetry.Span) {
+	if d.Tracer == nil {
+		return r.Context(), nil
 	}
-	return wire.Encode(out)
+	traceparent := ""
+	if values := r.Header.Values("Traceparent"); len(values) == 1 {
+		traceparent = values[0]
+	}
+	ctx, span := d.Tracer.Request(r.Context(), op.Name, start, traceparent)
+	span.Set("aws.operation.name", op.Name)
+	span.Set("aws.request_id", c.RequestID)
+	span.Set("aws.account.id", c.Account)
+	return ctx, span
 }
 
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
@@ -174,7 +201,7 @@ func tooLarge() error {
 }
 
 // refuse answers an error. What is the caller's fault is logged for the operator at info, what is ours as an error with its cause.
-func (d *Door) refuse(w http.ResponseWriter, op *row, requestID string, start time.Time, err error) {
+func (d *Door) refuse(ctx context.Context, w http.ResponseWriter, op *row, requestID string, start time.Time, span *telemetry.Span, err error) {
 	name := "unknown"
 	var known *Operation
 	if op != nil {
@@ -184,6 +211,8 @@ func (d *Door) refuse(w http.ResponseWriter, op *row, requestID string, start ti
 	f := asFault(err, known)
 	status := writeError(w, f)
 	d.Metrics.Requests.WithLabelValues(name, string(f.Kind)).Inc()
+	span.SetStatus(status)
+	span.End(errorType(f.Kind, status), string(f.Kind))
 	level := slog.LevelInfo
 	switch {
 	case status >= 500:
@@ -197,5 +226,5 @@ func (d *Door) refuse(w http.ResponseWriter, op *row, requestID string, start ti
 	if f.Err != nil {
 		attrs = append(attrs, slog.String("cause", f.Err.Error()))
 	}
-	d.Log.LogAttrs(context.Background(), level, "request refused", attrs...)
+	d.Log.LogAttrs(ctx, level, "request refused", attrs...)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"credence/internal/fault"
+	"credence/internal/telemetry"
 )
 
 // exception is how a kind of fault stands on the wire.
@@ -64,6 +65,17 @@ type errorBody struct {
 type fieldBody struct {
 	Name    string `json:"name"`
 	Message string `json:"message"`
+}
+
+// errorType is whose fault an exception is.
+func errorType(k fault.Kind, status int) telemetry.ErrorType {
+	switch {
+	case k == fault.Throttled:
+		return telemetry.Throttle
+	case status >= 500:
+		return telemetry.System
+	}
+	return telemetry.User
 }
 
 // asFault makes the Fault that op may answer of any error. Text of errors that are no Fault may hold anything, so it stays here.

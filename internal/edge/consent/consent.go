@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"credence/internal/broker"
+	"credence/internal/telemetry"
 )
 
 // Authorizations is what the door calls; *broker.Broker is one. Errors that a person can act on are *broker.Interruption.
@@ -28,6 +29,7 @@ type Config struct {
 	Authorizations Authorizations
 	Secure         bool // browsers come over https
 	Log            *slog.Logger
+	Tracer         *telemetry.Tracer // nil makes no spans
 }
 
 // Door answers browsers.
@@ -41,39 +43,49 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	protect(w)
 	path := r.URL.EscapedPath()
 	if id, ok := strings.CutPrefix(path, "/identities/oauth2/callback/"); ok {
-		d.callback(w, r, id)
+		d.serve(w, r, "callback", func(ctx context.Context) error { return d.callback(ctx, w, r, id) })
 	} else if path == "/identities/oauth2/authorize" {
-		d.authorize(w, r)
+		d.serve(w, r, "authorize", func(ctx context.Context) error { return d.authorize(ctx, w, r) })
 	} else {
-		d.interrupt(w, "none", &broker.Interruption{Cause: broker.CauseUnknown})
+		_, _ = d.interrupt(r.Context(), w, "none", &broker.Interruption{Cause: broker.CauseUnknown})
 	}
 }
 
-func (d *Door) authorize(w http.ResponseWriter, r *http.Request) {
+// serve takes a browser through one endpoint, in a span that has its name and never an address. It begins a trace: what a browser brings along is a stranger's.
+func (d *Door) serve(w http.ResponseWriter, r *http.Request, endpoint string, step func(context.Context) error) {
+	ctx, span := d.Tracer.Request(r.Context(), endpoint, time.Now(), "")
+	whose, kind := telemetry.NoError, ""
+	if err := step(ctx); err != nil {
+		whose, kind = d.interrupt(ctx, w, endpoint, err)
+	}
+	span.End(whose, kind)
+}
+
+func (d *Door) authorize(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
-	o, err := d.Authorizations.OpenAuthorization(r.Context(), q.Get("request_uri"), q.Get("attempt"), cookies(r))
+	o, err := d.Authorizations.OpenAuthorization(ctx, q.Get("request_uri"), q.Get("attempt"), cookies(r))
 	if err != nil {
-		d.interrupt(w, "authorize", err)
-		return
+		return err
 	}
 	if o.Cookie != nil {
 		http.SetCookie(w, d.cookie(o.Cookie.Name, o.Cookie.Value, o.Cookie.Life))
 	}
 	if o.Confirm != nil {
 		d.show(w, http.StatusOK, confirmation(*o.Confirm))
-		return
+		return nil
 	}
 	redirect(w, o.Location)
+	return nil
 }
 
-func (d *Door) callback(w http.ResponseWriter, r *http.Request, id string) {
-	c, err := d.Authorizations.FinishAuthorization(r.Context(), id, r.URL.RawQuery, cookies(r))
+func (d *Door) callback(ctx context.Context, w http.ResponseWriter, r *http.Request, id string) error {
+	c, err := d.Authorizations.FinishAuthorization(ctx, id, r.URL.RawQuery, cookies(r))
 	if err != nil {
-		d.interrupt(w, "callback", err)
-		return
+		return err
 	}
 	http.SetCookie(w, d.cookie(c.Spent, "", -time.Second))
 	redirect(w, c.Location)
+	return nil
 }
 
 // redirect is http.Redirect without its body, which would repeat the address in a page.
@@ -109,24 +121,28 @@ func (d *Door) cookie(name, value string, life time.Duration) *http.Cookie {
 	}
 }
 
-// interrupt shows why a browser cannot go on. The log has the cause, and never the query.
-func (d *Door) interrupt(w http.ResponseWriter, endpoint string, err error) {
+// interrupt shows why a browser cannot go on, and tells whose fault that is. The log has the cause, and never the query.
+func (d *Door) interrupt(ctx context.Context, w http.ResponseWriter, endpoint string, err error) (whose telemetry.ErrorType, kind string) {
 	id := uuid.NewString()
 	i, ok := errors.AsType[*broker.Interruption](err)
 	if !ok {
-		d.Log.Error("browser request failed", "id", id, "endpoint", endpoint, "cause", err.Error())
+		d.Log.ErrorContext(ctx, "browser request failed", "id", id, "endpoint", endpoint, "cause", err.Error())
 		d.show(w, http.StatusInternalServerError, failure(id))
-		return
+		return telemetry.System, "internal"
 	}
 	attrs := []any{"id", id, "endpoint", endpoint, "why", string(i.Cause)}
 	if i.Err != nil {
 		attrs = append(attrs, "cause", i.Err.Error())
 	}
-	d.Log.Info("browser request interrupted", attrs...)
+	d.Log.InfoContext(ctx, "browser request interrupted", attrs...)
 	p := interruptions[i.Cause]
 	p.Reference, p.Link = id, i.Reopen
 	if p.LinkText == "" {
 		p.Link = ""
 	}
 	d.show(w, p.status, p)
+	if i.Cause == broker.CauseVendorAway {
+		return telemetry.System, string(i.Cause)
+	}
+	return telemetry.User, string(i.Cause)
 }
