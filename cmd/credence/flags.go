@@ -15,6 +15,7 @@ type cli struct {
 	Serve    serveCommand    `cmd:"" help:"Run the server. The first start makes the data directory."`
 	Provider providerCommand `cmd:"" help:"Prepare credential providers."`
 	Issuer   issuerCommand   `cmd:"" help:"Trust issuers of user JWTs."`
+	Keys     keysCommand     `cmd:"" help:"Keys that seal token vaults or sign client assertions."`
 	Doctor   doctorCommand   `cmd:"" help:"Check an installation, and say how to mend it."`
 	Backup   backupCommand   `cmd:"" help:"Write an encrypted backup of an installation, which may be running."`
 	Restore  restoreCommand  `cmd:"" help:"Make an installation from a backup."`

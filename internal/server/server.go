@@ -138,7 +138,7 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 		ARNs: arns, PublicURL: s.publicURL, Dev: cfg.Dev, Metrics: metrics, Log: cfg.Log,
 	})
 	s.broker = brokerPlane
-	adminPlane := admin.New(admin.Config{Store: st, Gate: gate, ARNs: arns, CheckURL: out.CheckURL})
+	adminPlane := admin.New(admin.Config{Vault: v, Store: st, Gate: gate, ARNs: arns, CheckURL: out.CheckURL})
 
 	door := func(operations []awsapi.Operation) http.Handler {
 		return awsapi.New(awsapi.Config{Operations: operations, Lookup: v.Caller, TrustedProxies: cfg.TrustedProxies, Log: cfg.Log, Metrics: metrics})
@@ -266,6 +266,8 @@ func (s *Server) Run(ctx context.Context) error {
 	purgeCtx, stopPurge := context.WithCancel(ctx)
 	purged := make(chan struct{})
 	go func() { defer close(purged); s.purge(purgeCtx) }()
+	watched := make(chan struct{})
+	go func() { defer close(watched); s.Vault.Watch(purgeCtx) }()
 
 	var err error
 	select {
@@ -280,6 +282,7 @@ func (s *Server) Run(ctx context.Context) error {
 		err = errors.Join(err, l.http.Shutdown(drain))
 	}
 	<-purged
+	<-watched
 	s.broker.Wait()
 	return errors.Join(err, s.Close())
 }

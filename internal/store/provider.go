@@ -17,22 +17,23 @@ type OAuth2Provider struct {
 	Vendor               string
 	Config               string
 	ClientSecret         []byte
+	AssertionKey         string // id of the Key that signs client assertions; "" when none does
 	CreatedAt, UpdatedAt time.Time
 	Version              int64
 }
 
-const oauth2ProviderColumns = `account, name, incarnation, generation, callback_id, vendor, config, client_secret, created_at, updated_at, version`
+const oauth2ProviderColumns = `account, name, incarnation, generation, callback_id, vendor, config, client_secret, assertion_key, created_at, updated_at, version`
 
 func scanOAuth2Provider(r scanner) (p OAuth2Provider, err error) {
-	return p, r.Scan(&p.Account, &p.Name, &p.Incarnation, &p.Generation, &p.CallbackID, &p.Vendor, &p.Config, &p.ClientSecret,
+	return p, r.Scan(&p.Account, &p.Name, &p.Incarnation, &p.Generation, &p.CallbackID, &p.Vendor, &p.Config, &p.ClientSecret, &p.AssertionKey,
 		moment{&p.CreatedAt}, moment{&p.UpdatedAt}, &p.Version)
 }
 
 // InsertOAuth2Provider adds a provider with its tags, and the token vault vaultID when it is the first; fault.Conflict when the name is taken.
 func (s *Store) InsertOAuth2Provider(p OAuth2Provider, vaultID string, tags Tags) error {
 	return s.write(func(t *tx) error {
-		if err := t.exec(`INSERT INTO oauth2_providers (`+oauth2ProviderColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1)`,
-			p.Account, p.Name, p.Incarnation, p.Generation, p.CallbackID, p.Vendor, p.Config, p.ClientSecret, millis(p.CreatedAt), millis(p.UpdatedAt)); err != nil {
+		if err := t.exec(`INSERT INTO oauth2_providers (`+oauth2ProviderColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1)`,
+			p.Account, p.Name, p.Incarnation, p.Generation, p.CallbackID, p.Vendor, p.Config, p.ClientSecret, p.AssertionKey, millis(p.CreatedAt), millis(p.UpdatedAt)); err != nil {
 			return err
 		}
 		return t.inVault(p.Account, vaultID, p.CreatedAt, tags)
@@ -68,9 +69,9 @@ func (s *Store) OAuth2Providers(ctx context.Context, account string, p Page) ([]
 // UpdateOAuth2Provider replaces the changeable columns, if the row still has the version that p was read with.
 func (s *Store) UpdateOAuth2Provider(p OAuth2Provider) error {
 	return s.write(func(t *tx) error {
-		if err := t.change(fault.ConcurrentModification, `UPDATE oauth2_providers SET generation = $4, config = $5, client_secret = $6, updated_at = $7, version = version + 1
-			WHERE account = $1 AND name = $2 AND incarnation = $3 AND version = $8`,
-			p.Account, p.Name, p.Incarnation, p.Generation, p.Config, p.ClientSecret, millis(p.UpdatedAt), p.Version); err != nil {
+		if err := t.change(fault.ConcurrentModification, `UPDATE oauth2_providers SET generation = $4, config = $5, client_secret = $6, assertion_key = $7, updated_at = $8,
+			version = version + 1 WHERE account = $1 AND name = $2 AND incarnation = $3 AND version = $9`,
+			p.Account, p.Name, p.Incarnation, p.Generation, p.Config, p.ClientSecret, p.AssertionKey, millis(p.UpdatedAt), p.Version); err != nil {
 			return err
 		}
 		return t.bumpEpoch(p.Account)
@@ -151,18 +152,4 @@ func (s *Store) DeleteAPIKeyProvider(account, name, resource string) error {
 		}
 		return t.deleted(account, resource)
 	})
-}
-
-// TokenVault is the frame of an account's providers and tokens.
-type TokenVault struct {
-	Account    string
-	ID         string
-	ModifiedAt time.Time
-}
-
-// TokenVault finds a token vault; it exists from the first provider on.
-func (s *Store) TokenVault(ctx context.Context, account, id string) (TokenVault, error) {
-	return readOne(ctx, s, func(r scanner) (v TokenVault, err error) {
-		return v, r.Scan(&v.Account, &v.ID, moment{&v.ModifiedAt})
-	}, `SELECT account, id, modified_at FROM token_vaults WHERE account = $1 AND id = $2`, account, id)
 }

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -14,7 +15,10 @@ import (
 )
 
 // KEK is the key-encryption key: it seals the keysets of accounts and nothing else.
-type KEK struct{ aead tink.AEAD }
+type KEK struct {
+	aead     tink.AEADWithContext
+	resource string // what its URI names; "" for a key that is here, which nobody can take away
+}
 
 // OpenKEK opens the key that uri names: file:PATH of a master key file. Errors name the file and say what to do.
 func OpenKEK(uri string) (*KEK, error) {
@@ -35,7 +39,18 @@ func OpenKEK(uri string) (*KEK, error) {
 	if err != nil {
 		return nil, fmt.Errorf("master key %s holds no AEAD key; restore it from a backup", path)
 	}
-	return &KEK{primitive}, nil
+	return &KEK{aead: here{primitive}}, nil
+}
+
+// here is a key in memory.
+type here struct{ tink.AEAD }
+
+func (h here) EncryptWithContext(_ context.Context, plaintext, associatedData []byte) ([]byte, error) {
+	return h.Encrypt(plaintext, associatedData)
+}
+
+func (h here) DecryptWithContext(_ context.Context, ciphertext, associatedData []byte) ([]byte, error) {
+	return h.Decrypt(ciphertext, associatedData)
 }
 
 // NewMasterKey makes the content of a new master key file.
@@ -57,8 +72,11 @@ const keyCheck = "key_check"
 
 var keyCheckText = []byte("credence")
 
-func (k *KEK) check(sealed []byte) error {
-	text, err := k.aead.Decrypt(sealed, []byte(keyCheck))
+func (k *KEK) check(ctx context.Context, sealed []byte) error {
+	text, err := k.aead.DecryptWithContext(ctx, sealed, []byte(keyCheck))
+	if err != nil && k.resource != "" {
+		return fmt.Errorf("the key-encryption key does not open this database: it is another one, or its service does not let us use it: %w", err)
+	}
 	if err != nil || !bytes.Equal(text, keyCheckText) {
 		return errWrongKEK
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"credence/internal/fault"
 	"credence/internal/payment"
 	"credence/internal/secret"
 	"credence/internal/store"
@@ -77,7 +78,7 @@ type PaymentSecrets struct{ Secret, SigningKey secret.String }
 
 // paymentSecrets opens both. Nobody gets them: others get signers.
 func (v *Vault) paymentSecrets(ctx context.Context, r store.PaymentProvider) (s PaymentSecrets, err error) {
-	plaintext, err := v.open(ctx, paymentPlace(r, "secret"), r.Secret)
+	plaintext, err := v.openSecret(ctx, paymentPlace(r, "secret"), r.Secret)
 	if err != nil {
 		return s, err
 	}
@@ -85,7 +86,7 @@ func (v *Vault) paymentSecrets(ctx context.Context, r store.PaymentProvider) (s 
 	if r.SigningKey == nil {
 		return s, nil
 	}
-	plaintext, err = v.open(ctx, paymentPlace(r, "signing_key"), r.SigningKey)
+	plaintext, err = v.openSecret(ctx, paymentPlace(r, "signing_key"), r.SigningKey)
 	s.SigningKey = secret.New(string(plaintext))
 	return s, err
 }
@@ -108,6 +109,9 @@ func (v *Vault) UpdatePaymentProvider(ctx context.Context, p PaymentProvider, s 
 }
 
 func (v *Vault) sealPaymentProvider(ctx context.Context, p *PaymentProvider, s PaymentSecrets) error {
+	if err := v.usable(ctx, p.Row.Account, fault.Encryption); err != nil {
+		return err
+	}
 	config, err := json.Marshal(p.Config)
 	if err != nil {
 		return err
@@ -121,7 +125,7 @@ func (v *Vault) sealPaymentProvider(ctx context.Context, p *PaymentProvider, s P
 		if c.value.IsZero() {
 			continue
 		}
-		if *c.sealed, err = v.seal(ctx, paymentPlace(p.Row, c.column), []byte(c.value.Reveal())); err != nil {
+		if *c.sealed, err = v.sealSecret(ctx, paymentPlace(p.Row, c.column), []byte(c.value.Reveal())); err != nil {
 			return err
 		}
 	}

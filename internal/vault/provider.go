@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"credence/internal/fault"
 	"credence/internal/provider"
 	"credence/internal/secret"
 	"credence/internal/store"
@@ -72,7 +73,7 @@ func (v *Vault) ClientSecret(ctx context.Context, p *OAuth2Provider) (secret.Str
 	if p.Row.ClientSecret == nil {
 		return secret.String{}, nil
 	}
-	plaintext, err := v.open(ctx, clientSecretPlace(p.Row), p.Row.ClientSecret)
+	plaintext, err := v.openSecret(ctx, clientSecretPlace(p.Row), p.Row.ClientSecret)
 	return secret.New(string(plaintext)), err
 }
 
@@ -94,13 +95,16 @@ func (v *Vault) UpdateOAuth2Provider(ctx context.Context, p OAuth2Provider, clie
 }
 
 func (v *Vault) sealOAuth2Provider(ctx context.Context, p *OAuth2Provider, clientSecret secret.String) error {
+	if err := v.usable(ctx, p.Row.Account, fault.Encryption); err != nil {
+		return err
+	}
 	config, err := json.Marshal(p.Config)
 	if err != nil {
 		return err
 	}
 	p.Row.Config = string(config)
 	if !clientSecret.IsZero() {
-		p.Row.ClientSecret, err = v.seal(ctx, clientSecretPlace(p.Row), []byte(clientSecret.Reveal()))
+		p.Row.ClientSecret, err = v.sealSecret(ctx, clientSecretPlace(p.Row), []byte(clientSecret.Reveal()))
 	}
 	return err
 }
@@ -141,13 +145,13 @@ func (v *Vault) APIKeyProvider(ctx context.Context, account, name string) (store
 
 // APIKey opens the key of a provider.
 func (v *Vault) APIKey(ctx context.Context, p store.APIKeyProvider) (secret.String, error) {
-	plaintext, err := v.open(ctx, apiKeyPlace(p), p.APIKey)
+	plaintext, err := v.openSecret(ctx, apiKeyPlace(p), p.APIKey)
 	return secret.New(string(plaintext)), err
 }
 
 // InsertAPIKeyProvider adds a provider with its tags.
 func (v *Vault) InsertAPIKeyProvider(ctx context.Context, p store.APIKeyProvider, apiKey secret.String, tags store.Tags) (err error) {
-	if p.APIKey, err = v.seal(ctx, apiKeyPlace(p), []byte(apiKey.Reveal())); err != nil {
+	if p.APIKey, err = v.sealSecret(ctx, apiKeyPlace(p), []byte(apiKey.Reveal())); err != nil {
 		return err
 	}
 	return v.store.InsertAPIKeyProvider(p, vaultID, tags)
@@ -155,7 +159,7 @@ func (v *Vault) InsertAPIKeyProvider(ctx context.Context, p store.APIKeyProvider
 
 // UpdateAPIKeyProvider replaces the key of a provider.
 func (v *Vault) UpdateAPIKeyProvider(ctx context.Context, p store.APIKeyProvider, apiKey secret.String) (err error) {
-	if p.APIKey, err = v.seal(ctx, apiKeyPlace(p), []byte(apiKey.Reveal())); err != nil {
+	if p.APIKey, err = v.sealSecret(ctx, apiKeyPlace(p), []byte(apiKey.Reveal())); err != nil {
 		return err
 	}
 	defer v.apiKeys.forget(key(p.Account, p.Name))

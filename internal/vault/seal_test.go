@@ -84,6 +84,16 @@ func paymentColumn(column, what string, pick func(PaymentSecrets) secret.String)
 	}
 }
 
+// readMaterial opens a key as openKey does.
+func readMaterial(v *Vault, account, id string) (string, error) {
+	k, err := v.store.Key(context.Background(), account, id)
+	if err != nil {
+		return "", err
+	}
+	plaintext, err := v.open(context.Background(), keyPlace(k), k.Material)
+	return string(plaintext), err
+}
+
 // ofGrant reads one column of a grant by its key.
 func ofGrant(v *Vault, account, key string, open func(context.Context, store.Grant) (secret.String, error)) (string, error) {
 	g, err := v.Grant(context.Background(), account, key)
@@ -116,7 +126,7 @@ func readSigningKey(v *Vault, id string) (string, error) {
 // userName opens what SealUserName sealed; there is no other reader yet.
 func userName(v *Vault) func(context.Context, store.Grant) (secret.String, error) {
 	return func(ctx context.Context, g store.Grant) (secret.String, error) {
-		plaintext, err := v.open(ctx, grantPlace(g, "user_name"), g.UserName)
+		plaintext, err := v.openTokens(ctx, grantPlace(g, "user_name"), g.UserName)
 		return secret.New(string(plaintext)), err
 	}
 }
@@ -176,6 +186,16 @@ var columns = []sealed{
 			"name":        func(v *Vault, _ *bed, account string) (string, error) { return readAPIKey(v, account, changed) },
 			"incarnation": func(v *Vault, _ *bed, account string) (string, error) { return readAPIKey(v, account, providerName(1)) },
 			"account":     func(v *Vault, _ *bed, _ string) (string, error) { return readAPIKey(v, beta, providerName(1)) },
+		},
+	},
+	{
+		table: "keys", column: "material", what: "key material", key: byAccountAnd("id", keyID),
+		read: func(v *Vault, _ *bed, account string, n int) (string, error) {
+			return readMaterial(v, account, keyID(account, n))
+		},
+		rowKeys: rowKeys{
+			"id":      func(v *Vault, _ *bed, account string) (string, error) { return readMaterial(v, account, changed) },
+			"account": func(v *Vault, _ *bed, _ string) (string, error) { return readMaterial(v, beta, keyID(alpha, 1)) },
 		},
 	},
 	paymentColumn("secret", "payment secret", func(s PaymentSecrets) secret.String { return s.Secret }),

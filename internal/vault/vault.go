@@ -5,6 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/singleflight"
 
 	"credence/internal/fault"
 	"credence/internal/iam"
@@ -17,6 +21,14 @@ type Vault struct {
 	store  *store.Store
 	kek    *KEK
 	opened sync.Map // account → *keys
+	slots  sync.Map // account → *slot
+
+	began    time.Time    // what proofs count from
+	kekProof atomic.Int64 // when the key-encryption key last opened, since began
+	kekFlaw  atomic.Pointer[flaw]
+	openings singleflight.Group
+	allowed  Allowed
+	backends sync.Map // URI → kms.Key
 
 	callers   *cache[*caller]
 	workloads *cache[store.Workload]
@@ -31,6 +43,14 @@ type Config struct {
 	Store   *store.Store
 	KEK     *KEK
 	Metrics *telemetry.Metrics
+	Allowed Allowed // nil: no account may use a key that is elsewhere
+}
+
+// Allowed says which keys elsewhere each account may use.
+type Allowed interface {
+	// Allow answers nil for a URI that is written the one right way and below a prefix that the operator configured for the account. An error reads on after
+	// the URI's name.
+	Allow(account, uri string) error
 }
 
 // Sizes of the caches: entries of a few hundred bytes each, but for grants, which count their sealed bytes.
@@ -42,7 +62,7 @@ const (
 // New makes a vault over a store. It proves that the KEK belongs to the database; a new database takes it as its own.
 func New(ctx context.Context, cfg Config) (*Vault, error) {
 	v := &Vault{
-		store: cfg.Store, kek: cfg.KEK,
+		store: cfg.Store, kek: cfg.KEK, allowed: cfg.Allowed, began: time.Now(),
 		callers:   newCache[*caller](cfg.Metrics, "callers", cacheEntries, nil),
 		workloads: newCache[store.Workload](cfg.Metrics, "workloads", cacheEntries, nil),
 		providers: newCache[*OAuth2Provider](cfg.Metrics, "oauth2_providers", cacheEntries, nil),
@@ -55,7 +75,7 @@ func New(ctx context.Context, cfg Config) (*Vault, error) {
 	sealed, err := cfg.Store.Meta(ctx, keyCheck)
 	switch {
 	case errors.Is(err, fault.NotFound):
-		if sealed, err = cfg.KEK.aead.Encrypt(keyCheckText, []byte(keyCheck)); err != nil {
+		if sealed, err = cfg.KEK.aead.EncryptWithContext(ctx, keyCheckText, []byte(keyCheck)); err != nil {
 			return nil, fmt.Errorf("the key-encryption key does not seal: %w", err)
 		}
 		if err := cfg.Store.InsertMeta(keyCheck, sealed); err != nil {
@@ -64,7 +84,7 @@ func New(ctx context.Context, cfg Config) (*Vault, error) {
 	case err != nil:
 		return nil, err
 	default:
-		if err := cfg.KEK.check(sealed); err != nil {
+		if err := cfg.KEK.check(ctx, sealed); err != nil {
 			return nil, err
 		}
 	}

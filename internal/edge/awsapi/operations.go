@@ -94,6 +94,13 @@ func Extensions(c *control.Control, a *admin.Admin) []Operation {
 		extension("PutTrustedIssuer", 200, common, a.PutTrustedIssuer),
 		extension("ListTrustedIssuers", 200, common, a.ListTrustedIssuers),
 		extension("DeleteTrustedIssuer", 204, common, a.DeleteTrustedIssuer),
+		extension("CreateKey", 201, create, a.CreateKey),
+		extension("DescribeKey", 200, common, a.DescribeKey),
+		extension("ListKeys", 200, common, a.ListKeys),
+		extension("GetPublicKey", 200, read, a.GetPublicKey),
+		extension("DisableKey", 204, change, a.DisableKey),
+		extension("EnableKey", 204, change, a.EnableKey),
+		extension("DeleteKey", 204, change, a.DeleteKey),
 	}
 }
 

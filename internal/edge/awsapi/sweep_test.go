@@ -36,6 +36,8 @@ type world struct {
 	cursors   map[string]string
 	jwt       string
 	portal    string // its id
+	vaultKey  string // the ARN of a key for the token vault
+	signer    string // the ARN of a key for client assertions
 	signIn    string // the ARN of a provider at which its users sign in
 }
 
@@ -72,6 +74,16 @@ func newWorld(t *testing.T, e *testenv.Env, p testenv.Principal) world {
 			t.Fatal(err)
 		}
 		w.portal = *portal.ConsentPortalId
+	}
+	for to, body := range map[*string]string{
+		&w.vaultKey: `{"keyUsage":"TOKEN_VAULT"}`, &w.signer: `{"keyUsage":"CLIENT_ASSERTION","keySpec":"ECC_NIST_P256","clientId":"` + testenv.ClientID + `"}`,
+	} {
+		var key struct{ KeyArn string }
+		a := p.Call("/credence/CreateKey", body)
+		if err := json.Unmarshal([]byte(a.Body), &key); err != nil || key.KeyArn == "" {
+			t.Fatalf("CreateKey: %s", a.Body)
+		}
+		*to = key.KeyArn
 	}
 	w.wat = *p.WAT("agent", "alice")
 	out, err := p.Token(&w.wat, "vendor", data.Oauth2FlowTypeUserFederation)
@@ -157,6 +169,13 @@ func (w world) body(t *testing.T, e *testenv.Env, operation string) string {
 		"PutTrustedIssuer":    `{"issuer":"https://idp.example","audiences":["a"]}`,
 		"ListTrustedIssuers":  `{}`,
 		"DeleteTrustedIssuer": `{"issuer":"https://idp.example"}`,
+		"CreateKey":           `{"keyUsage":"TOKEN_VAULT"}`,
+		"DescribeKey":         `{"keyId":"` + w.vaultKey + `"}`,
+		"ListKeys":            `{}`,
+		"GetPublicKey":        `{"keyId":"` + w.signer + `"}`,
+		"DisableKey":          `{"keyId":"` + w.vaultKey + `"}`,
+		"EnableKey":           `{"keyId":"` + w.vaultKey + `"}`,
+		"DeleteKey":           `{"keyId":"` + w.vaultKey + `","force":true}`,
 	}
 	b, ok := bodies[operation]
 	if !ok {
@@ -226,6 +245,8 @@ func TestForeignHandles(t *testing.T) {
 		cursors:   map[string]string{},
 		portal:    "portal-aaaaaaaaaa",
 		signIn:    mine.arn("token-vault/default/oauth2credentialprovider/none"),
+		vaultKey:  "arn:aws:kms:us-east-1:" + mine.Account + ":key/00000000-0000-0000-0000-000000000000",
+		signer:    "arn:aws:kms:us-east-1:" + mine.Account + ":key/00000000-0000-0000-0000-000000000001",
 	}
 	for list, c := range theirs.cursors {
 		random.cursors[list] = c[:len(c)-20] + strings.Repeat("A", 20)
@@ -234,7 +255,7 @@ func TestForeignHandles(t *testing.T) {
 		"ListWorkloadIdentities": "ListOauth2CredentialProviders", "ListOauth2CredentialProviders": "ListApiKeyCredentialProviders", "ListApiKeyCredentialProviders": "ListPaymentCredentialProviders",
 		"ListPaymentCredentialProviders": "ListConsentPortals", "ListConsentPortals": "ListWorkloadIdentities",
 	}
-	names := strings.NewReplacer(theirs.portal, random.portal, theirs.signIn, random.signIn) // what the request itself says is told back
+	names := strings.NewReplacer(theirs.portal, random.portal, theirs.signIn, random.signIn, theirs.vaultKey, random.vaultKey, theirs.signer, random.signer) // what the request itself says is told back
 	same := func(t *testing.T, path, foreign, unknown string) {
 		t.Helper()
 		a, b := mine.Call(path, foreign), mine.Call(path, unknown)
