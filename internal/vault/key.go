@@ -235,11 +235,7 @@ func (v *Vault) KeyState(ctx context.Context, k store.Key) KeyState {
 	if k.State != store.KeyEnabled || k.URI == "" {
 		return KeyState(k.State)
 	}
-	key, err := v.openKey(ctx, k)
-	if err != nil {
-		return KeyUnavailable
-	}
-	state, err := key.State(ctx)
+	state, err := v.askState(ctx, k)
 	if err != nil {
 		return KeyUnavailable
 	}

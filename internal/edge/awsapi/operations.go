@@ -74,6 +74,8 @@ func Operations(c *control.Control, b *broker.Broker) []Operation {
 		aws("DeletePaymentCredentialProvider", "/identities/DeletePaymentCredentialProvider", 204, common, c.DeletePaymentCredentialProvider),
 
 		aws("GetTokenVault", "/identities/get-token-vault", 200, common, c.GetTokenVault),
+		aws("SetTokenVaultCMK", "/identities/set-token-vault-cmk", 200, append(common, fault.ConcurrentModification), c.SetTokenVaultCMK),
+		aws("ResetTokenVaultKeyMaterial", "/identities/reset-token-vault-key-material", 200, append(common, fault.Conflict, fault.ConcurrentModification), c.ResetTokenVaultKeyMaterial),
 
 		aws("CreateConsentPortal", "/identities/CreateConsentPortal", 202, change, c.CreateConsentPortal),
 		aws("GetConsentPortal", "/identities/GetConsentPortal", 200, common, c.GetConsentPortal),
