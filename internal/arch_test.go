@@ -37,7 +37,9 @@ var reserved = map[string][]string{
 	"code.dny.dev/ssrf":                     {"internal/egress"},
 	"github.com/prometheus":                 {"internal/telemetry", "internal/server", "internal/edge/awsapi"},
 	"github.com/zitadel":                    {"cmd/demo"},
-	"github.com/aws/aws-sdk-go-v2/service/": {"cmd/demo", "internal/testenv"},
+	"github.com/aws/aws-sdk-go-v2/service/": {"cmd/demo", "internal/testenv", "internal/kms"},
+	"github.com/Azure":                      {"internal/kms"},
+	"golang.org/x/oauth2":                   {"internal/kms"},
 	"credence/internal/kms":                 {"internal/vault"},
 	"math/rand":                             nil,
 }
