@@ -2,6 +2,7 @@ package vault
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -63,15 +64,34 @@ func newKeyset(ctx context.Context, kek *KEK, account, purpose string) (store.Ke
 
 func sealKeyset(ctx context.Context, k *store.Keyset, handle *keyset.Handle, key tink.AEADWithContext) error {
 	var sealed bytes.Buffer
-	if err := handle.WriteWithContext(ctx, keyset.NewBinaryWriter(&sealed), key, keysetContext(*k)); err != nil {
-		return fault.Wrap(fault.Encryption, err, "the key of the keyset %s of account %s does not seal", k.Purpose, k.Account)
+	heard := &hearing{AEADWithContext: key}
+	if err := handle.WriteWithContext(ctx, keyset.NewBinaryWriter(&sealed), heard, keysetContext(*k)); err != nil {
+		return fault.Wrap(fault.Encryption, cmp.Or(heard.err, err), "the key of the keyset %s of account %s does not seal", k.Purpose, k.Account)
 	}
 	k.Sealed = sealed.Bytes()
 	return nil
 }
 
 func openKeyset(ctx context.Context, k store.Keyset, key tink.AEADWithContext) (*keyset.Handle, error) {
-	return keyset.ReadWithContext(ctx, keyset.NewBinaryReader(bytes.NewReader(k.Sealed)), key, keysetContext(k))
+	heard := &hearing{AEADWithContext: key}
+	handle, err := keyset.ReadWithContext(ctx, keyset.NewBinaryReader(bytes.NewReader(k.Sealed)), heard, keysetContext(k))
+	return handle, cmp.Or(heard.err, err)
+}
+
+// hearing keeps what a key said, of which Tink passes on only the text.
+type hearing struct {
+	tink.AEADWithContext
+	err error
+}
+
+func (h *hearing) EncryptWithContext(ctx context.Context, plaintext, associatedData []byte) (sealed []byte, err error) {
+	sealed, h.err = h.AEADWithContext.EncryptWithContext(ctx, plaintext, associatedData)
+	return sealed, h.err
+}
+
+func (h *hearing) DecryptWithContext(ctx context.Context, ciphertext, associatedData []byte) (plaintext []byte, err error) {
+	plaintext, h.err = h.AEADWithContext.DecryptWithContext(ctx, ciphertext, associatedData)
+	return plaintext, h.err
 }
 
 // keysetContext binds a sealed keyset to its place and to the key that seals it.
