@@ -23,7 +23,7 @@ type cli struct {
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 }
 
-const helpKEK = "URI of the key-encryption key: file:PATH of a master key file. Default: master.key in the data directory."
+const helpKEK = "URI of the key-encryption key: file:PATH of a master key file, or of a symmetric key at a key management service (awskms://, gcpkms://, azurekeyvault://, openbao://). Default: master.key in the data directory."
 
 // installationFlags say which installation is meant.
 type installationFlags struct {

@@ -12,6 +12,8 @@ import (
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
 	"github.com/tink-crypto/tink-go/v2/keyset"
 	"github.com/tink-crypto/tink-go/v2/tink"
+
+	"credence/internal/kms"
 )
 
 // KEK is the key-encryption key: it seals the keysets of accounts and nothing else.
@@ -20,12 +22,15 @@ type KEK struct {
 	resource string // what its URI names; "" for a key that is here, which nobody can take away
 }
 
-// OpenKEK opens the key that uri names: file:PATH of a master key file. Errors name the file and say what to do.
+// OpenKEK opens the key that uri names: file:PATH of a master key file, or a symmetric key at a key management service (kms.Open has the forms), which is
+// not asked yet. Errors name the file, or of a URI no more than its scheme, and say what to do.
 func OpenKEK(uri string) (*KEK, error) {
-	path, ok := strings.CutPrefix(uri, "file:")
-	if !ok || path == "" {
-		scheme, _, _ := strings.Cut(uri, ":")
-		return nil, fmt.Errorf("the key-encryption key %q is not of a known kind: use file:PATH of a master key file", scheme+":…")
+	scheme, path, _ := strings.Cut(uri, ":")
+	if scheme != "file" {
+		return openKEKElsewhere(scheme, uri)
+	}
+	if path == "" {
+		return nil, kekForm(scheme)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -40,6 +45,23 @@ func OpenKEK(uri string) (*KEK, error) {
 		return nil, fmt.Errorf("master key %s holds no AEAD key; restore it from a backup", path)
 	}
 	return &KEK{aead: here{primitive}}, nil
+}
+
+func openKEKElsewhere(scheme, uri string) (*KEK, error) {
+	name, err := kms.Name(uri)
+	if err != nil {
+		return nil, kekForm(scheme) // the cause quotes the URI
+	}
+	key, err := kms.Open(context.Background(), uri, kms.Options{Spec: kms.Symmetric})
+	if err != nil {
+		return nil, fmt.Errorf("the key-encryption key cannot be used: %w", err)
+	}
+	return &KEK{elsewhere{key}, name}, nil
+}
+
+func kekForm(scheme string) error {
+	return fmt.Errorf("the key-encryption key %q is not of a known kind: use file:PATH of a master key file, awskms:///arn:aws:kms:REGION:ACCOUNT:key/ID, "+
+		"gcpkms://projects/P/locations/L/keyRings/R/cryptoKeys/K, azurekeyvault://VAULT.vault.azure.net/keys/NAME or openbao://HOST/MOUNT/keys/NAME", scheme+":…")
 }
 
 // here is a key in memory.
