@@ -16,7 +16,7 @@ import (
 var layers = [][]string{
 	{"internal/fault", "internal/secret", "internal/batch", "internal/telemetry"},
 	{"internal/iam", "internal/sigv4", "internal/audit", "internal/egress"},
-	{"internal/wire", "internal/oauth", "internal/store"},
+	{"internal/wire", "internal/oauth", "internal/store", "internal/external"},
 	{"internal/provider", "internal/workload", "internal/payment"},
 	{"internal/vault"},
 	{"internal/access"},
