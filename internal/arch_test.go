@@ -15,8 +15,8 @@ import (
 // layers are the rooms of the house, from the ground up. A package imports only lower layers; packages of one layer do not know each other.
 var layers = [][]string{
 	{"internal/fault", "internal/secret", "internal/batch", "internal/telemetry"},
-	{"internal/iam", "internal/sigv4", "internal/audit", "internal/egress"},
-	{"internal/wire", "internal/oauth", "internal/store", "internal/external"},
+	{"internal/iam", "internal/sigv4", "internal/audit", "internal/egress", "internal/openbao"},
+	{"internal/wire", "internal/oauth", "internal/store", "internal/kms", "internal/external"},
 	{"internal/provider", "internal/workload", "internal/payment"},
 	{"internal/vault"},
 	{"internal/access"},
@@ -37,7 +37,8 @@ var reserved = map[string][]string{
 	"code.dny.dev/ssrf":                     {"internal/egress"},
 	"github.com/prometheus":                 {"internal/telemetry", "internal/server", "internal/edge/awsapi"},
 	"github.com/zitadel":                    {"cmd/demo"},
-	"github.com/aws/aws-sdk-go-v2/service/": {"cmd/demo", "internal/testenv"},
+	"github.com/aws/aws-sdk-go-v2/service/": {"cmd/demo", "internal/testenv", "internal/external"},
+	"credence/internal/kms":                 {"internal/vault"},
 	"math/rand":                             nil,
 }
 
