@@ -14,9 +14,10 @@ import (
 
 // Vault seals what goes into rows and opens what comes out of them.
 type Vault struct {
-	store  *store.Store
-	kek    *KEK
-	opened sync.Map // account → *keys
+	store     *store.Store
+	kek       *KEK
+	opened    sync.Map // account → *keys
+	elsewhere ExternalSecrets
 
 	callers   *cache[*caller]
 	workloads *cache[store.Workload]
@@ -28,9 +29,10 @@ type Vault struct {
 
 // Config is what a vault is made of.
 type Config struct {
-	Store   *store.Store
-	KEK     *KEK
-	Metrics *telemetry.Metrics
+	Store    *store.Store
+	KEK      *KEK
+	External ExternalSecrets // nil: no secret is kept elsewhere
+	Metrics  *telemetry.Metrics
 }
 
 // Sizes of the caches: entries of a few hundred bytes each, but for grants, which count their sealed bytes.
@@ -42,7 +44,7 @@ const (
 // New makes a vault over a store. It proves that the KEK belongs to the database; a new database takes it as its own.
 func New(ctx context.Context, cfg Config) (*Vault, error) {
 	v := &Vault{
-		store: cfg.Store, kek: cfg.KEK,
+		store: cfg.Store, kek: cfg.KEK, elsewhere: cfg.External,
 		callers:   newCache[*caller](cfg.Metrics, "callers", cacheEntries, nil),
 		workloads: newCache[store.Workload](cfg.Metrics, "workloads", cacheEntries, nil),
 		providers: newCache[*OAuth2Provider](cfg.Metrics, "oauth2_providers", cacheEntries, nil),
