@@ -95,7 +95,7 @@ func awsError(err error) error {
 	}
 	e, ok := errors.AsType[smithy.APIError](err)
 	if _, answered := errors.AsType[*smithy.DeserializationError](err); answered {
-		return errors.New("AWS Secrets Manager: the answer is not of the documented form") // the error could quote the secret
+		return errors.New("the answer of AWS Secrets Manager is not of the documented form") // the error could quote the secret
 	}
 	if !ok {
 		return err
@@ -104,5 +104,5 @@ func awsError(err error) error {
 	case "AccessDeniedException", "InvalidRequestException", "InvalidParameterException", "DecryptionFailure", "UnrecognizedClientException", "InvalidClientTokenId", "ExpiredTokenException", "ValidationException":
 		return refusal{"AWS Secrets Manager refuses it with " + e.ErrorCode(), nil}
 	}
-	return fmt.Errorf("AWS Secrets Manager: %s", e.ErrorCode())
+	return fmt.Errorf("%s of AWS Secrets Manager", e.ErrorCode())
 }

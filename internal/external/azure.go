@@ -36,7 +36,7 @@ func (b *azureBackend) read(ctx context.Context, _ prefix, r reference) (members
 		return nil, azureError(err)
 	}
 	if out.Value == nil {
-		return nil, errors.New("Azure Key Vault: the answer has no value")
+		return nil, errors.New("the answer of Azure Key Vault has no value")
 	}
 	return objectOrText(r.path[1], []byte(*out.Value))
 }
@@ -74,11 +74,11 @@ func azureError(err error) error {
 		case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
 			return refusal{"Azure Key Vault refuses it", fmt.Errorf("status %d, %s", e.StatusCode, e.ErrorCode)}
 		}
-		return fmt.Errorf("Azure Key Vault: status %d, %s", e.StatusCode, e.ErrorCode)
+		return fmt.Errorf("status %d of Azure Key Vault, %s", e.StatusCode, e.ErrorCode)
 	}
 	_, login := errors.AsType[*azidentity.AuthenticationFailedError](err)
 	if _, ok := errors.AsType[net.Error](err); ok || login {
 		return err
 	}
-	return errors.New("Azure Key Vault: there is no login, or the answer is not of the documented form") // the error could quote the secret
+	return errors.New("for Azure Key Vault there is no login, or the answer is not of the documented form") // the error could quote the secret
 }

@@ -64,7 +64,7 @@ func (b *gcpBackend) read(ctx context.Context, p prefix, r reference) (members, 
 	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden: // 400: the version is disabled or destroyed
 		return nil, refusal{"Google Secret Manager refuses it with status " + resp.Status, nil}
 	default:
-		return nil, fmt.Errorf("Google Secret Manager: status %s", resp.Status)
+		return nil, fmt.Errorf("status %s of Google Secret Manager", resp.Status)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 4*maxSecret))
 	if err != nil {
@@ -76,11 +76,11 @@ func (b *gcpBackend) read(ctx context.Context, p prefix, r reference) (members, 
 		} `json:"payload"`
 	}
 	if json.Unmarshal(body, &out) != nil { // the error would quote the secret
-		return nil, errors.New("Google Secret Manager: the answer is no JSON of the documented form")
+		return nil, errors.New("the answer of Google Secret Manager is no JSON of the documented form")
 	}
 	text, err := base64.StdEncoding.DecodeString(out.Payload.Data)
 	if err != nil {
-		return nil, errors.New("Google Secret Manager: the answer is no base64")
+		return nil, errors.New("the answer of Google Secret Manager is no base64")
 	}
 	return objectOrText(r.path[3], text)
 }
