@@ -16,7 +16,7 @@ import (
 var layers = [][]string{
 	{"internal/fault", "internal/secret", "internal/batch", "internal/telemetry"},
 	{"internal/iam", "internal/sigv4", "internal/audit", "internal/egress", "internal/openbao"},
-	{"internal/wire", "internal/oauth", "internal/store", "internal/kms"},
+	{"internal/wire", "internal/oauth", "internal/store", "internal/kms", "internal/external"},
 	{"internal/provider", "internal/workload", "internal/payment"},
 	{"internal/vault"},
 	{"internal/access"},
@@ -37,9 +37,9 @@ var reserved = map[string][]string{
 	"code.dny.dev/ssrf":                     {"internal/egress"},
 	"github.com/prometheus":                 {"internal/telemetry", "internal/server", "internal/edge/awsapi"},
 	"github.com/zitadel":                    {"cmd/demo"},
-	"github.com/aws/aws-sdk-go-v2/service/": {"cmd/demo", "internal/testenv", "internal/kms"},
-	"github.com/Azure":                      {"internal/kms"},
-	"golang.org/x/oauth2":                   {"internal/kms"},
+	"github.com/aws/aws-sdk-go-v2/service/": {"cmd/demo", "internal/testenv", "internal/kms", "internal/external"},
+	"github.com/Azure":                      {"internal/kms", "internal/external"},
+	"golang.org/x/oauth2":                   {"internal/kms", "internal/external"},
 	"credence/internal/kms":                 {"internal/vault"},
 	"math/rand":                             nil,
 }

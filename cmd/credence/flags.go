@@ -48,11 +48,13 @@ type listenFlags struct {
 	InsecureBehindProxy bool     `help:"Serve http beyond this machine, because a proxy in front speaks TLS."`
 	AllowPrivateHosts   []string `help:"Host names, addresses or CIDRs in private networks that vendors may be at." placeholder:"HOST"`
 	TrustedProxies      []string `help:"Addresses or CIDRs of proxies whose X-Forwarded-For counts." placeholder:"CIDR"`
+	External            []string `help:"Where an account may keep secrets and keys elsewhere: file:///DIR/, aws-secretsmanager://ARN…, gcp-secretmanager://…, azurekeyvault://…, openbao://…, awskms://…, gcpkms://…. Default: nowhere." placeholder:"ACCOUNT=PREFIX[;identity=server]"`
 }
 
 func (f listenFlags) apply(cfg *server.Config) error {
 	cfg.Listen, cfg.AdminListen, cfg.PublicURL, cfg.Dev = f.Listen, f.AdminListen, f.PublicURL, f.Dev
 	cfg.TLSCert, cfg.TLSKey, cfg.InsecureBehindProxy, cfg.AllowPrivateHosts = f.TLSCert, f.TLSKey, f.InsecureBehindProxy, f.AllowPrivateHosts
+	cfg.External = f.External
 	var problems []error
 	for _, text := range f.TrustedProxies {
 		p, err := netip.ParsePrefix(text)

@@ -18,6 +18,7 @@ import (
 
 	"credence/internal/access"
 	"credence/internal/audit"
+	"credence/internal/external"
 	"credence/internal/fakeidp"
 	"credence/internal/fault"
 	"credence/internal/iam"
@@ -48,6 +49,8 @@ type fixture struct {
 	wire   *direct
 	faults *faults
 	caller iam.Caller
+
+	external []string // prefixes of secrets that are kept elsewhere
 }
 
 // newFixture opens a broker on the database at dir; a second one on the same dir is a restart, or another process.
@@ -79,7 +82,9 @@ func (f *fixture) open(dir string) {
 	f.store, err = store.Open(ctx, store.Config{Path: f.path})
 	f.must(err)
 	metrics := telemetry.New()
-	v, err := vault.New(ctx, vault.Config{Store: f.store, KEK: kek, Metrics: metrics})
+	prefixes, err := external.ParsePrefixes(f.external)
+	f.must(err)
+	v, err := vault.New(ctx, vault.Config{Store: f.store, KEK: kek, External: external.New(prefixes), Metrics: metrics})
 	f.must(err)
 	discovery := oauth.NewDiscovery(f.wire, func(string) error { return nil })
 	f.faults = &faults{Writes: v}

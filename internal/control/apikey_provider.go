@@ -8,12 +8,11 @@ import (
 
 	"credence/internal/fault"
 	"credence/internal/iam"
-	"credence/internal/secret"
 	"credence/internal/store"
 	"credence/internal/wire"
 )
 
-// apiKeyJSONKey is where an API key stands in what clients take for a Secrets Manager secret.
+// apiKeyJSONKey is where an API key that the vault keeps stands in what clients take for a Secrets Manager secret.
 const apiKeyJSONKey = "api_key_value"
 
 // CreateApiKeyCredentialProvider keeps an API key.
@@ -22,46 +21,35 @@ func (c *Control) CreateApiKeyCredentialProvider(ctx context.Context, caller iam
 	if err := c.allow(caller, "CreateApiKeyCredentialProvider", arn, c.ARNs.Vault(caller.Account, iam.DefaultVault)); err != nil {
 		return nil, err
 	}
-	key, err := managed("apiKey", in.ApiKey, "apiKeySecretSource", in.ApiKeySecretSource, "apiKeySecretConfig", in.ApiKeySecretConfig)
+	key, err := giveSecret("apiKey", "apiKeySecret", in.ApiKey, in.ApiKeySecretSource, in.ApiKeySecretConfig)
 	if err != nil {
 		return nil, err
 	}
-	if key.IsZero() {
+	if key.isZero() {
 		return nil, fault.Invalid("apiKey", "is required")
 	}
 	if err := checkTags(in.Tags); err != nil {
 		return nil, err
 	}
+	if _, err := c.look(ctx, caller.Account, key); err != nil {
+		return nil, err
+	}
 	now := time.Now()
-	p := store.APIKeyProvider{Account: caller.Account, Name: in.Name, Incarnation: rand.Text(), CreatedAt: now, UpdatedAt: now}
-	err = c.Vault.InsertAPIKeyProvider(ctx, p, key, store.Tags{Resource: apiKeyProviderResource(in.Name), Values: in.Tags})
+	p := store.APIKeyProvider{Account: caller.Account, Name: in.Name, Incarnation: rand.Text(), APIKeyAt: key.at, CreatedAt: now, UpdatedAt: now}
+	err = c.Vault.InsertAPIKeyProvider(ctx, p, key.value, store.Tags{Resource: apiKeyProviderResource(in.Name), Values: in.Tags})
 	if errors.Is(err, fault.Conflict) {
 		return nil, fault.New(fault.Conflict, "An API key credential provider named %q already exists", in.Name)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &wire.CreateApiKeyCredentialProviderOutput{
-		ApiKeySecretArn: c.apiKeySecret(p), ApiKeySecretJsonKey: new(apiKeyJSONKey), ApiKeySecretSource: new(wire.SourceManaged),
-		Name: p.Name, CredentialProviderArn: arn,
-	}, nil
+	out := &wire.CreateApiKeyCredentialProviderOutput{Name: p.Name, CredentialProviderArn: arn}
+	out.ApiKeySecretArn, out.ApiKeySecretJsonKey, out.ApiKeySecretSource = c.describeAPIKey(p)
+	return out, nil
 }
 
-// managed is the secret of a request that keeps it here. Secrets that are kept elsewhere are refused, not ignored.
-func managed(name string, value *secret.String, sourceName string, source *wire.SecretSource, configName string, config *wire.SecretReference) (secret.String, error) {
-	switch {
-	case source != nil && *source != wire.SourceManaged:
-		return secret.String{}, fault.Invalid(sourceName, "%s is not supported by this version of Credence: give %s, which the vault keeps", *source, name)
-	case config != nil:
-		return secret.String{}, fault.Invalid(configName, "is not supported by this version of Credence: give %s, which the vault keeps", name)
-	case value == nil:
-		return secret.String{}, nil
-	}
-	return *value, nil
-}
-
-func (c *Control) apiKeySecret(p store.APIKeyProvider) *wire.Secret {
-	return &wire.Secret{SecretArn: c.ARNs.Secret(p.Account, "apikey", p.Name, p.Incarnation)}
+func (c *Control) describeAPIKey(p store.APIKeyProvider) (*wire.Secret, *string, *wire.SecretSource) {
+	return described(c.ARNs.Secret(p.Account, "apikey", p.Name, p.Incarnation), apiKeyJSONKey, p.APIKeyAt)
 }
 
 // GetApiKeyCredentialProvider tells a provider, without its key.
@@ -78,10 +66,11 @@ func (c *Control) GetApiKeyCredentialProvider(ctx context.Context, caller iam.Ca
 }
 
 func (c *Control) describeAPIKeyProvider(p store.APIKeyProvider) *wire.UpdateApiKeyCredentialProviderOutput {
-	return &wire.UpdateApiKeyCredentialProviderOutput{
-		ApiKeySecretArn: c.apiKeySecret(p), ApiKeySecretJsonKey: new(apiKeyJSONKey), ApiKeySecretSource: new(wire.SourceManaged),
+	out := &wire.UpdateApiKeyCredentialProviderOutput{
 		Name: p.Name, CredentialProviderArn: c.ARNs.APIKeyProvider(p.Account, p.Name), CreatedTime: wire.Time{Time: p.CreatedAt}, LastUpdatedTime: wire.Time{Time: p.UpdatedAt},
 	}
+	out.ApiKeySecretArn, out.ApiKeySecretJsonKey, out.ApiKeySecretSource = c.describeAPIKey(p)
+	return out
 }
 
 // ListApiKeyCredentialProviders lists the providers of the account by name, at most 100 at a time.
@@ -109,13 +98,13 @@ func (c *Control) ListApiKeyCredentialProviders(ctx context.Context, caller iam.
 	return out, err
 }
 
-// UpdateApiKeyCredentialProvider replaces the key of a provider, when one is given.
+// UpdateApiKeyCredentialProvider replaces the key of a provider, when one is given, by itself or by a reference.
 func (c *Control) UpdateApiKeyCredentialProvider(ctx context.Context, caller iam.Caller, in *wire.UpdateApiKeyCredentialProviderInput) (*wire.UpdateApiKeyCredentialProviderOutput, error) {
 	arn := c.ARNs.APIKeyProvider(caller.Account, in.Name)
 	if err := c.allow(caller, "UpdateApiKeyCredentialProvider", arn, c.ARNs.Vault(caller.Account, iam.DefaultVault)); err != nil {
 		return nil, err
 	}
-	key, err := managed("apiKey", in.ApiKey, "apiKeySecretSource", in.ApiKeySecretSource, "apiKeySecretConfig", in.ApiKeySecretConfig)
+	key, err := giveSecret("apiKey", "apiKeySecret", in.ApiKey, in.ApiKeySecretSource, in.ApiKeySecretConfig)
 	if err != nil {
 		return nil, err
 	}
@@ -123,9 +112,15 @@ func (c *Control) UpdateApiKeyCredentialProvider(ctx context.Context, caller iam
 	if err != nil {
 		return nil, notFound(err, arn)
 	}
-	if !key.IsZero() {
-		p.UpdatedAt = time.Now()
-		if err := c.Vault.UpdateAPIKeyProvider(ctx, p, key); err != nil {
+	if err := key.checkKept(p.APIKeyAt); err != nil {
+		return nil, err
+	}
+	if _, err := c.look(ctx, caller.Account, key); err != nil {
+		return nil, err
+	}
+	if !key.isZero() {
+		p.APIKeyAt, p.UpdatedAt = key.at, time.Now()
+		if err := c.Vault.UpdateAPIKeyProvider(ctx, p, key.value); err != nil {
 			return nil, notFound(err, arn)
 		}
 	}

@@ -133,15 +133,16 @@ func TestAPIKeyProviderRefusals(t *testing.T) {
 		says       string
 		createOnly bool
 	}{
-		"external":               {nil, new(wire.SourceExternal), reference, "apiKeySecretSource", "EXTERNAL is not supported", false},
-		"external with a key":    {plantedSecret(), new(wire.SourceExternal), nil, "apiKeySecretSource", "give apiKey", false},
-		"a reference":            {nil, nil, reference, "apiKeySecretConfig", "is not supported", false},
-		"a reference and a key":  {plantedSecret(), nil, reference, "apiKeySecretConfig", "is not supported", false},
-		"a managed reference":    {plantedSecret(), new(wire.SourceManaged), reference, "apiKeySecretConfig", "is not supported", false},
+		"external":               {nil, new(wire.SourceExternal), reference, "apiKeySecretConfig", `Access denied when retrieving secret "mine"`, false},
+		"external with a key":    {plantedSecret(), new(wire.SourceExternal), nil, "apiKeySecretConfig", "is required when apiKeySecretSource is EXTERNAL", false},
+		"a reference":            {nil, nil, reference, "apiKeySecretSource", "must be EXTERNAL when apiKeySecretConfig is given", false},
+		"a reference and a key":  {plantedSecret(), nil, reference, "apiKeySecretConfig", "cannot be given together with apiKey:", false},
+		"a managed reference":    {plantedSecret(), new(wire.SourceManaged), reference, "apiKeySecretConfig", "cannot be given together with apiKey:", false},
+		"both and external":      {plantedSecret(), new(wire.SourceExternal), reference, "apiKeySecretConfig", "cannot be given together with apiKey:", false},
 		"no key":                 {nil, nil, nil, "apiKey", "is required", true},
 		"no key but a source":    {nil, new(wire.SourceManaged), nil, "apiKey", "is required", true},
 		"an empty key":           {new(secret.String), nil, nil, "apiKey", "is required", true},
-		"external, an empty key": {new(secret.String), new(wire.SourceExternal), nil, "apiKeySecretSource", "is not supported", false},
+		"external, an empty key": {new(secret.String), new(wire.SourceExternal), nil, "apiKeySecretConfig", "is required when", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := b.CreateApiKeyCredentialProvider(t.Context(), c, &wire.CreateApiKeyCredentialProviderInput{

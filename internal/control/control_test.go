@@ -20,6 +20,7 @@ import (
 	"credence/internal/audit"
 	"credence/internal/control"
 	"credence/internal/egress"
+	"credence/internal/external"
 	"credence/internal/fault"
 	"credence/internal/iam"
 	"credence/internal/oauth"
@@ -49,8 +50,9 @@ func must(t testing.TB, err error) {
 // bed is the plane over a real database, with a second connection to look at it.
 type bed struct {
 	*control.Control
-	kek     *vault.KEK
-	content *sql.Stmt // every row
+	kek       *vault.KEK
+	content   *sql.Stmt // every row
+	elsewhere string    // directory of alpha's secrets that are kept elsewhere
 }
 
 func open(t testing.TB) *bed {
@@ -72,7 +74,10 @@ func openIn(t testing.TB, dir string, out egress.Config) *bed {
 	must(t, err)
 	t.Cleanup(func() { _ = s.Close() })
 	metrics := telemetry.New()
-	v, err := vault.New(context.Background(), vault.Config{Store: s, KEK: b.kek, Metrics: metrics})
+	b.elsewhere = filepath.Join(dir, "elsewhere")
+	prefixes, err := external.ParsePrefixes([]string{alpha + "=file://" + b.elsewhere + "/", beta + "=file://" + b.elsewhere + "-beta/"})
+	must(t, err)
+	v, err := vault.New(context.Background(), vault.Config{Store: s, KEK: b.kek, External: external.New(prefixes), Metrics: metrics})
 	must(t, err)
 	must(t, v.CreateAccount(alpha))
 	must(t, v.CreateAccount(beta))

@@ -19,7 +19,7 @@ import (
 	"credence/internal/wire"
 )
 
-// clientSecretJSONKey is where a client secret stands in what clients take for a Secrets Manager secret.
+// clientSecretJSONKey is where a client secret that the vault keeps stands in what clients take for a Secrets Manager secret.
 const clientSecretJSONKey = "client_secret"
 
 // CreateOauth2CredentialProvider registers a vendor's client.
@@ -32,10 +32,13 @@ func (c *Control) CreateOauth2CredentialProvider(ctx context.Context, caller iam
 	if err != nil {
 		return nil, err
 	}
-	if clientSecret.secret.IsZero() {
+	if clientSecret.isZero() {
 		return nil, fault.Invalid(clientSecret.path, "is required")
 	}
 	if err := checkTags(in.Tags); err != nil {
+		return nil, err
+	}
+	if _, err := c.look(ctx, caller.Account, clientSecret); err != nil {
 		return nil, err
 	}
 	if in.Confirm != nil {
@@ -50,9 +53,10 @@ func (c *Control) CreateOauth2CredentialProvider(ctx context.Context, caller iam
 	}
 	now := time.Now()
 	p := vault.OAuth2Provider{Config: config, Row: store.OAuth2Provider{
-		Account: caller.Account, Name: in.Name, Incarnation: rand.Text(), Generation: rand.Text(), CallbackID: callbackID, Vendor: string(config.Vendor), CreatedAt: now, UpdatedAt: now,
+		Account: caller.Account, Name: in.Name, Incarnation: rand.Text(), Generation: rand.Text(), CallbackID: callbackID, Vendor: string(config.Vendor),
+		ClientSecretAt: clientSecret.at, CreatedAt: now, UpdatedAt: now,
 	}}
-	err = c.Vault.InsertOAuth2Provider(ctx, p, clientSecret.secret, store.Tags{Resource: oauth2ProviderResource(in.Name), Values: in.Tags})
+	err = c.Vault.InsertOAuth2Provider(ctx, p, clientSecret.value, store.Tags{Resource: oauth2ProviderResource(in.Name), Values: in.Tags})
 	if errors.Is(err, fault.Conflict) {
 		return nil, fault.New(fault.Conflict, "An OAuth2 credential provider named %q already exists", in.Name)
 	}
@@ -131,6 +135,9 @@ func (c *Control) UpdateOauth2CredentialProvider(ctx context.Context, caller iam
 	if err != nil {
 		return nil, err
 	}
+	if _, err := c.look(ctx, caller.Account, clientSecret); err != nil {
+		return nil, err
+	}
 	var p vault.OAuth2Provider
 	err = again(func() error {
 		current, err := c.Vault.OAuth2Provider(ctx, caller.Account, in.Name)
@@ -150,13 +157,19 @@ func (c *Control) UpdateOauth2CredentialProvider(ctx context.Context, caller iam
 			p.Config.ScopeMatch = *in.ScopeMatch
 		}
 		if !current.Config.SameGeneration(p.Config) {
-			if clientSecret.secret.IsZero() {
+			if clientSecret.isZero() {
 				return fault.Invalid(clientSecret.path, "is required when the issuer, the host of an endpoint or the client id changes: the stored secret is not sent to another vendor or for another client")
 			}
 			p.Row.Generation = rand.Text()
 		}
+		if err := clientSecret.checkKept(current.Row.ClientSecretAt); err != nil {
+			return err
+		}
+		if clientSecret.at != (store.Reference{}) {
+			p.Row.ClientSecretAt = clientSecret.at
+		}
 		p.Row.UpdatedAt = time.Now()
-		return c.Vault.UpdateOAuth2Provider(ctx, p, clientSecret.secret)
+		return c.Vault.UpdateOAuth2Provider(ctx, p, clientSecret.value)
 	})
 	if err != nil {
 		return nil, err
@@ -177,12 +190,6 @@ func (c *Control) DeleteOauth2CredentialProvider(_ context.Context, caller iam.C
 		return nil, err
 	}
 	return &wire.DeleteOauth2CredentialProviderOutput{}, notFound(c.Vault.DeleteOAuth2Provider(caller.Account, in.Name, oauth2ProviderResource(in.Name)), arn)
-}
-
-// givenSecret is a client secret with the path of its member.
-type givenSecret struct {
-	secret secret.String
-	path   string
 }
 
 // vendorConfig is what a vendor's member of the union says: all of them are alike but for that of CustomOauth2.
@@ -234,11 +241,11 @@ func vendorMember(vendor wire.CredentialProviderVendor, in *wire.Oauth2ProviderC
 }
 
 // config reads the union member that belongs to the vendor, and refuses what this version cannot do.
-func (c *Control) config(vendor wire.CredentialProviderVendor, in *wire.Oauth2ProviderConfigInput, host *string) (provider.Config, givenSecret, error) {
+func (c *Control) config(vendor wire.CredentialProviderVendor, in *wire.Oauth2ProviderConfigInput, host *string) (provider.Config, given, error) {
 	const union = "oauth2ProviderConfigInput"
 	cfg := provider.Config{Vendor: vendor}
-	refuse := func(member, format string, args ...any) (provider.Config, givenSecret, error) {
-		return cfg, givenSecret{}, fault.Invalid(member, format, args...)
+	refuse := func(member, format string, args ...any) (provider.Config, given, error) {
+		return cfg, given{}, fault.Invalid(member, format, args...)
 	}
 	preset, isPreset := c.Resolver.Preset(vendor)
 	if host != nil {
@@ -269,14 +276,14 @@ func (c *Control) config(vendor wire.CredentialProviderVendor, in *wire.Oauth2Pr
 		cfg.Tenant = *v.tenant
 	}
 	if err := c.endpoints(&cfg, preset, path, v); err != nil {
-		return cfg, givenSecret{}, err
+		return cfg, given{}, err
 	}
 	if cfg.Host != "" {
 		if err := c.CheckURL(c.Resolver.Located(cfg).TokenEndpoint); err != nil {
 			return refuse("vendorHost", "makes the token endpoint a URL that %v", err)
 		}
 	}
-	s, err := managedClientSecret(path, v.secret, v.source, v.reference)
+	s, err := giveSecret(path+".clientSecret", path+".clientSecret", v.secret, v.source, v.reference)
 	return cfg, s, err
 }
 
@@ -312,14 +319,9 @@ func (c *Control) endpoints(cfg *provider.Config, preset provider.Vendor, path s
 	return nil
 }
 
-func managedClientSecret(path string, value *secret.String, source *wire.SecretSource, config *wire.SecretReference) (givenSecret, error) {
-	s, err := managed(path+".clientSecret", value, path+".clientSecretSource", source, path+".clientSecretConfig", config)
-	return givenSecret{s, path + ".clientSecret"}, err
-}
-
-func (c *Control) customConfig(cfg provider.Config, path string, in *wire.CustomOauth2ProviderConfigInput) (provider.Config, givenSecret, error) {
-	refuse := func(member, format string, args ...any) (provider.Config, givenSecret, error) {
-		return cfg, givenSecret{}, fault.Invalid(path+"."+member, format, args...)
+func (c *Control) customConfig(cfg provider.Config, path string, in *wire.CustomOauth2ProviderConfigInput) (provider.Config, given, error) {
+	refuse := func(member, format string, args ...any) (provider.Config, given, error) {
+		return cfg, given{}, fault.Invalid(path+"."+member, format, args...)
 	}
 	const unsupported = "is not supported by this version of Credence"
 	switch {
@@ -363,19 +365,18 @@ func (c *Control) customConfig(cfg provider.Config, path string, in *wire.Custom
 			ResponseTypes: m.ResponseTypes, TokenEndpointAuthMethods: m.TokenEndpointAuthMethods,
 		}
 	}
-	s, err := managedClientSecret(path, in.ClientSecret, in.ClientSecretSource, in.ClientSecretConfig)
+	s, err := giveSecret(path+".clientSecret", path+".clientSecret", in.ClientSecret, in.ClientSecretSource, in.ClientSecretConfig)
 	return cfg, s, err
 }
 
 func (c *Control) describeOAuth2Provider(p *vault.OAuth2Provider) *wire.GetOauth2CredentialProviderOutput {
 	out := &wire.GetOauth2CredentialProviderOutput{
-		ClientSecretArn:     &wire.Secret{SecretArn: c.ARNs.Secret(p.Row.Account, "oauth2", p.Row.Name, p.Row.Incarnation)},
-		ClientSecretJsonKey: new(clientSecretJSONKey), ClientSecretSource: new(wire.SourceManaged),
 		Name: p.Row.Name, CredentialProviderArn: c.ARNs.OAuth2Provider(p.Row.Account, p.Row.Name), CredentialProviderVendor: p.Config.Vendor,
 		CallbackUrl:                new(provider.CallbackURL(c.PublicURL, p.Row.CallbackID)),
 		Oauth2ProviderConfigOutput: c.describeConfig(p.Config),
 		CreatedTime:                wire.Time{Time: p.Row.CreatedAt}, LastUpdatedTime: wire.Time{Time: p.Row.UpdatedAt}, Status: new(wire.StatusReady),
 	}
+	out.ClientSecretArn, out.ClientSecretJsonKey, out.ClientSecretSource = described(c.ARNs.Secret(p.Row.Account, "oauth2", p.Row.Name, p.Row.Incarnation), clientSecretJSONKey, p.Row.ClientSecretAt)
 	if p.Config.Confirm != "" {
 		out.Confirm = &p.Config.Confirm
 	}

@@ -339,13 +339,13 @@ var customInVain = map[string]struct {
 	change       func(*customInput)
 	member, says string
 }{
-	"EXTERNAL secret": {func(in *customInput) { in.ClientSecretSource = new(wire.SourceExternal) }, "clientSecretSource", "EXTERNAL is not supported"},
+	"EXTERNAL secret": {func(in *customInput) { in.ClientSecretSource = new(wire.SourceExternal) }, "clientSecretConfig", "is required when"},
 	"EXTERNAL secret and no other": {func(in *customInput) {
 		in.ClientSecret, in.ClientSecretSource = nil, new(wire.SourceExternal)
-	}, "clientSecretSource", "EXTERNAL is not supported"},
+	}, "clientSecretConfig", "is required when"},
 	"reference to a secret": {func(in *customInput) {
 		in.ClientSecretConfig = &wire.SecretReference{SecretId: "x", JsonKey: "y"}
-	}, "clientSecretConfig", "is not supported"},
+	}, "clientSecretConfig", "cannot be given together with"},
 	"on-behalf-of": {func(in *customInput) {
 		in.OnBehalfOfTokenExchangeConfig = &wire.OnBehalfOfTokenExchangeConfigType{GrantType: wire.GrantTypeTokenExchange}
 	}, "onBehalfOfTokenExchangeConfig", "is not supported"},
@@ -390,10 +390,10 @@ func TestOAuth2ProviderRefusals(t *testing.T) {
 	tests := map[string]inVain{
 		"GitHub: EXTERNAL secret": {wire.VendorGithubOauth2, &configInput{GithubOauth2ProviderConfig: &vendorInput{
 			ClientId: "c", ClientSecret: plantedSecret(), ClientSecretSource: new(wire.SourceExternal),
-		}}, ".githubOauth2ProviderConfig.clientSecretSource", "EXTERNAL is not supported"},
+		}}, ".githubOauth2ProviderConfig.clientSecretConfig", "is required when"},
 		"Google: reference to a secret": {wire.VendorGoogleOauth2, &configInput{GoogleOauth2ProviderConfig: &vendorInput{
 			ClientId: "c", ClientSecretConfig: &wire.SecretReference{SecretId: "x", JsonKey: "y"},
-		}}, ".googleOauth2ProviderConfig.clientSecretConfig", "is not supported"},
+		}}, ".googleOauth2ProviderConfig.clientSecretSource", "must be EXTERNAL when"},
 		"custom: GitHub's member": {wire.VendorCustomOauth2, github("c", plantedSecret()), "", "customOauth2ProviderConfig for vendor CustomOauth2"},
 		"GitHub: Google's member": {wire.VendorGithubOauth2, google("c", plantedSecret()), "", "githubOauth2ProviderConfig for vendor GithubOauth2"},
 		"Google: custom's member": {wire.VendorGoogleOauth2, custom(), "", "googleOauth2ProviderConfig for vendor GoogleOauth2"},

@@ -29,15 +29,17 @@ func (c *Control) CreatePaymentCredentialProvider(ctx context.Context, caller ia
 		return nil, err
 	}
 	for _, s := range secrets {
-		if s.value.IsZero() && !s.optional {
+		if s.isZero() && !s.optional {
 			return nil, fault.Invalid(s.path, "is required")
 		}
 	}
-	now := time.Now()
-	p := vault.PaymentProvider{
-		Config: config,
-		Row:    store.PaymentProvider{Account: caller.Account, Name: in.Name, Incarnation: rand.Text(), CreatedAt: now, UpdatedAt: now},
+	if err := c.checkPaymentSecrets(ctx, caller.Account, secrets); err != nil {
+		return nil, err
 	}
+	now := time.Now()
+	p := vault.PaymentProvider{Config: config, Row: store.PaymentProvider{
+		Account: caller.Account, Name: in.Name, Incarnation: rand.Text(), SecretAt: secrets[0].at, SigningKeyAt: secrets[1].at, CreatedAt: now, UpdatedAt: now,
+	}}
 	err = c.Vault.InsertPaymentProvider(ctx, p, secrets.values(), store.Tags{Resource: paymentProviderResource(in.Name), Values: in.Tags})
 	if errors.Is(err, fault.Conflict) {
 		return nil, fault.New(fault.Conflict, "A payment credential provider named %q already exists", in.Name)
@@ -52,9 +54,9 @@ func (c *Control) CreatePaymentCredentialProvider(ctx context.Context, caller ia
 
 // paymentSecret is one of the two secrets of a request.
 type paymentSecret struct {
-	path     string // of its member
-	value    secret.String
+	given
 	optional bool
+	parse    func(secret.String) (payment.Key, error) // nil: any text will do
 	// changed reports whether the id that the secret belongs to is another one than before.
 	changed func(before, after payment.Config) bool
 }
@@ -66,60 +68,60 @@ func (s paymentSecrets) values() vault.PaymentSecrets {
 	return vault.PaymentSecrets{Secret: s[0].value, SigningKey: s[1].value}
 }
 
-// paymentConfig takes a request apart, and refuses keys that cannot sign.
+// paymentConfig takes a request apart.
 func paymentConfig(vendor wire.PaymentVendor, in *wire.PaymentProviderConfigurationInput) (cfg payment.Config, s paymentSecrets, err error) {
 	const path = "providerConfigurationInput"
 	cfg.Vendor = vendor
-	checks := [2]func(secret.String) (payment.Key, error){nil, payment.ParseWalletKey}
+	give := func(i int, member string, value *secret.String, source *wire.SecretSource, config *wire.SecretReference) {
+		if err == nil {
+			s[i].given, err = giveSecret(member, member, value, source, config)
+		}
+	}
 	switch {
 	case vendor == wire.VendorCoinbaseCDP && in.CoinbaseCdpConfiguration != nil:
 		v := in.CoinbaseCdpConfiguration
 		cfg.APIKeyID = v.ApiKeyId
-		checks[0] = payment.ParseAPIKey
 		s = paymentSecrets{
-			{path: path + ".coinbaseCdpConfiguration.apiKeySecret", changed: func(a, b payment.Config) bool { return a.APIKeyID != b.APIKeyID }},
-			{path: path + ".coinbaseCdpConfiguration.walletSecret", changed: func(a, b payment.Config) bool { return false }, optional: true}, // of the project, whatever its API keys
+			{parse: payment.ParseAPIKey, changed: func(a, b payment.Config) bool { return a.APIKeyID != b.APIKeyID }},
+			{parse: payment.ParseWalletKey, changed: func(a, b payment.Config) bool { return false }, optional: true}, // of the project, whatever its API keys
 		}
-		if s[0].value, err = managedAt(s[0].path, v.ApiKeySecret, v.ApiKeySecretSource, v.ApiKeySecretConfig); err != nil {
-			return cfg, s, err
-		}
-		s[1].value, err = managedAt(s[1].path, v.WalletSecret, v.WalletSecretSource, v.WalletSecretConfig)
+		give(0, path+".coinbaseCdpConfiguration.apiKeySecret", v.ApiKeySecret, v.ApiKeySecretSource, v.ApiKeySecretConfig)
+		give(1, path+".coinbaseCdpConfiguration.walletSecret", v.WalletSecret, v.WalletSecretSource, v.WalletSecretConfig)
 	case vendor == wire.VendorStripePrivy && in.StripePrivyConfiguration != nil:
 		v := in.StripePrivyConfiguration
 		cfg.AppID, cfg.AuthorizationID = v.AppId, v.AuthorizationId
 		s = paymentSecrets{
-			{path: path + ".stripePrivyConfiguration.appSecret", changed: func(a, b payment.Config) bool { return a.AppID != b.AppID }},
-			{path: path + ".stripePrivyConfiguration.authorizationPrivateKey", changed: func(a, b payment.Config) bool { return a.AppID != b.AppID || a.AuthorizationID != b.AuthorizationID }},
+			{changed: func(a, b payment.Config) bool { return a.AppID != b.AppID }},
+			{parse: payment.ParseWalletKey, changed: func(a, b payment.Config) bool { return a.AppID != b.AppID || a.AuthorizationID != b.AuthorizationID }},
 		}
-		if s[0].value, err = managedAt(s[0].path, v.AppSecret, v.AppSecretSource, v.AppSecretConfig); err != nil {
-			return cfg, s, err
-		}
-		s[1].value, err = managedAt(s[1].path, v.AuthorizationPrivateKey, v.AuthorizationPrivateKeySource, v.AuthorizationPrivateKeyConfig)
+		give(0, path+".stripePrivyConfiguration.appSecret", v.AppSecret, v.AppSecretSource, v.AppSecretConfig)
+		give(1, path+".stripePrivyConfiguration.authorizationPrivateKey", v.AuthorizationPrivateKey, v.AuthorizationPrivateKeySource, v.AuthorizationPrivateKeyConfig)
 	case vendor == wire.VendorCoinbaseCDP:
-		return cfg, s, fault.Invalid(path, "must have coinbaseCdpConfiguration, since credentialProviderVendor is %s", vendor)
+		err = fault.Invalid(path, "must have coinbaseCdpConfiguration, since credentialProviderVendor is %s", vendor)
 	default:
-		return cfg, s, fault.Invalid(path, "must have stripePrivyConfiguration, since credentialProviderVendor is %s", vendor)
+		err = fault.Invalid(path, "must have stripePrivyConfiguration, since credentialProviderVendor is %s", vendor)
 	}
-	if err != nil {
-		return cfg, s, err
-	}
-	for i, check := range checks {
-		if check == nil || s[i].value.IsZero() {
+	return cfg, s, err
+}
+
+// checkPaymentSecrets refuses keys that cannot sign, wherever they are kept.
+func (c *Control) checkPaymentSecrets(ctx context.Context, account string, secrets paymentSecrets) error {
+	for _, s := range secrets {
+		value, err := c.look(ctx, account, s.given)
+		if err != nil {
+			return err
+		}
+		if s.parse == nil || value.IsZero() {
 			continue
 		}
-		if _, err := check(s[i].value); err != nil {
-			return cfg, s, fault.Invalid(s[i].path, "%v", err)
+		if _, err := s.parse(value); err != nil {
+			return fault.Invalid(s.member(), "%v", err)
 		}
 	}
-	return cfg, s, nil
+	return nil
 }
 
-// managedAt is managed for members that are named alike.
-func managedAt(path string, value *secret.String, source *wire.SecretSource, config *wire.SecretReference) (secret.String, error) {
-	return managed(path, value, path+"Source", source, path+"Config", config)
-}
-
-// Where secrets stand in what clients take for Secrets Manager secrets.
+// Where secrets that the vault keeps stand in what clients take for Secrets Manager secrets.
 const (
 	apiKeySecretJSONKey            = "api_key_secret"
 	walletSecretJSONKey            = "wallet_secret"
@@ -128,21 +130,19 @@ const (
 )
 
 func (c *Control) describePaymentConfig(p *vault.PaymentProvider) *wire.PaymentProviderConfigurationOutput {
-	arn := func(which string) *wire.Secret {
-		return &wire.Secret{SecretArn: c.ARNs.PaymentSecret(p.Row.Account, string(p.Config.Vendor), p.Row.Name, which, p.Row.Incarnation)}
+	arn := func(which string) string {
+		return c.ARNs.PaymentSecret(p.Row.Account, string(p.Config.Vendor), p.Row.Name, which, p.Row.Incarnation)
 	}
 	if p.Config.Vendor == wire.VendorCoinbaseCDP {
-		return &wire.PaymentProviderConfigurationOutput{CoinbaseCdpConfiguration: &wire.CoinbaseCdpConfigurationOutput{
-			ApiKeyId:        p.Config.APIKeyID,
-			ApiKeySecretArn: arn("apikeysecret"), ApiKeySecretJsonKey: new(apiKeySecretJSONKey), ApiKeySecretSource: new(wire.SourceManaged),
-			WalletSecretArn: arn("walletsecret"), WalletSecretJsonKey: new(walletSecretJSONKey), WalletSecretSource: new(wire.SourceManaged),
-		}}
+		out := &wire.CoinbaseCdpConfigurationOutput{ApiKeyId: p.Config.APIKeyID}
+		out.ApiKeySecretArn, out.ApiKeySecretJsonKey, out.ApiKeySecretSource = described(arn("apikeysecret"), apiKeySecretJSONKey, p.Row.SecretAt)
+		out.WalletSecretArn, out.WalletSecretJsonKey, out.WalletSecretSource = described(arn("walletsecret"), walletSecretJSONKey, p.Row.SigningKeyAt)
+		return &wire.PaymentProviderConfigurationOutput{CoinbaseCdpConfiguration: out}
 	}
-	return &wire.PaymentProviderConfigurationOutput{StripePrivyConfiguration: &wire.StripePrivyConfigurationOutput{
-		AppId: p.Config.AppID, AuthorizationId: p.Config.AuthorizationID,
-		AppSecretArn: arn("appsecret"), AppSecretJsonKey: new(appSecretJSONKey), AppSecretSource: new(wire.SourceManaged),
-		AuthorizationPrivateKeyArn: arn("authorizationprivatekey"), AuthorizationPrivateKeyJsonKey: new(authorizationPrivateKeyJSONKey), AuthorizationPrivateKeySource: new(wire.SourceManaged),
-	}}
+	out := &wire.StripePrivyConfigurationOutput{AppId: p.Config.AppID, AuthorizationId: p.Config.AuthorizationID}
+	out.AppSecretArn, out.AppSecretJsonKey, out.AppSecretSource = described(arn("appsecret"), appSecretJSONKey, p.Row.SecretAt)
+	out.AuthorizationPrivateKeyArn, out.AuthorizationPrivateKeyJsonKey, out.AuthorizationPrivateKeySource = described(arn("authorizationprivatekey"), authorizationPrivateKeyJSONKey, p.Row.SigningKeyAt)
+	return &wire.PaymentProviderConfigurationOutput{StripePrivyConfiguration: out}
 }
 
 // GetPaymentCredentialProvider tells a provider, without its secrets.
@@ -201,6 +201,9 @@ func (c *Control) UpdatePaymentCredentialProvider(ctx context.Context, caller ia
 	if err != nil {
 		return nil, err
 	}
+	if err := c.checkPaymentSecrets(ctx, caller.Account, secrets); err != nil {
+		return nil, err
+	}
 	var p vault.PaymentProvider
 	err = again(func() error {
 		current, err := c.Vault.PaymentProvider(ctx, caller.Account, in.Name)
@@ -210,13 +213,20 @@ func (c *Control) UpdatePaymentCredentialProvider(ctx context.Context, caller ia
 		if config.Vendor != current.Config.Vendor {
 			return fault.Invalid("credentialProviderVendor", "is %s, but provider %q was created with %s: delete it and create it anew to change the vendor", config.Vendor, in.Name, current.Config.Vendor)
 		}
-		for _, s := range secrets {
-			if s.value.IsZero() && s.changed(current.Config, config) {
+		p = *current
+		for i, at := range []*store.Reference{&p.Row.SecretAt, &p.Row.SigningKeyAt} {
+			s := secrets[i]
+			if s.isZero() && s.changed(current.Config, config) {
 				return fault.Invalid(s.path, "is required when the id that it belongs to changes")
 			}
+			if err := s.checkKept(*at); err != nil {
+				return err
+			}
+			if s.at != (store.Reference{}) {
+				*at = s.at
+			}
 		}
-		p = *current
-		if p.Config == config && secrets.values() == (vault.PaymentSecrets{}) {
+		if p.Config == config && secrets[0].isZero() && secrets[1].isZero() {
 			return nil // nothing is to be changed
 		}
 		p.Config, p.Row.UpdatedAt = config, time.Now()

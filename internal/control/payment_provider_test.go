@@ -292,14 +292,14 @@ func TestPaymentProviderRefusals(t *testing.T) {
 
 		"external API key": {wire.VendorCoinbaseCDP, edit(fullCDP(), func(c *cIn, _ *pIn) {
 			c.ApiKeySecret, c.ApiKeySecretSource, c.ApiKeySecretConfig = nil, external, reference
-		}), cdp + "apiKeySecretSource", "EXTERNAL is not supported", both},
-		"external wallet": {wire.VendorCoinbaseCDP, edit(fullCDP(), func(c *cIn, _ *pIn) { c.WalletSecretSource = external }), cdp + "walletSecretSource", "EXTERNAL is not supported", both},
-		"API key by name": {wire.VendorCoinbaseCDP, edit(fullCDP(), func(c *cIn, _ *pIn) { c.ApiKeySecretConfig = reference }), cdp + "apiKeySecretConfig", "is not supported", both},
-		"wallet by name":  {wire.VendorCoinbaseCDP, edit(fullCDP(), func(c *cIn, _ *pIn) { c.WalletSecretConfig = reference }), cdp + "walletSecretConfig", "is not supported", both},
-		"external app":    {wire.VendorStripePrivy, edit(fullPrivy(), func(_ *cIn, p *pIn) { p.AppSecretSource = external }), stripe + "appSecretSource", "EXTERNAL is not supported", both},
-		"external key":    {wire.VendorStripePrivy, edit(fullPrivy(), func(_ *cIn, p *pIn) { p.AuthorizationPrivateKeySource = external }), stripe + "authorizationPrivateKeySource", "EXTERNAL", both},
-		"app by name":     {wire.VendorStripePrivy, edit(fullPrivy(), func(_ *cIn, p *pIn) { p.AppSecretConfig = reference }), stripe + "appSecretConfig", "is not supported", both},
-		"key by name":     {wire.VendorStripePrivy, edit(fullPrivy(), func(_ *cIn, p *pIn) { p.AuthorizationPrivateKeyConfig = reference }), stripe + "authorizationPrivateKeyConfig", "is not supported", both},
+		}), cdp + "apiKeySecretConfig", `Access denied when retrieving secret "mine"`, both},
+		"external wallet": {wire.VendorCoinbaseCDP, edit(fullCDP(), func(c *cIn, _ *pIn) { c.WalletSecretSource = external }), cdp + "walletSecretConfig", "is required when", both},
+		"API key by name": {wire.VendorCoinbaseCDP, edit(fullCDP(), func(c *cIn, _ *pIn) { c.ApiKeySecretConfig = reference }), cdp + "apiKeySecretConfig", "cannot be given together with", both},
+		"wallet by name":  {wire.VendorCoinbaseCDP, edit(fullCDP(), func(c *cIn, _ *pIn) { c.WalletSecretConfig = reference }), cdp + "walletSecretConfig", "cannot be given together with", both},
+		"external app":    {wire.VendorStripePrivy, edit(fullPrivy(), func(_ *cIn, p *pIn) { p.AppSecretSource = external }), stripe + "appSecretConfig", "is required when", both},
+		"external key":    {wire.VendorStripePrivy, edit(fullPrivy(), func(_ *cIn, p *pIn) { p.AuthorizationPrivateKeySource = external }), stripe + "authorizationPrivateKeyConfig", "is required when", both},
+		"app by name":     {wire.VendorStripePrivy, edit(fullPrivy(), func(_ *cIn, p *pIn) { p.AppSecretConfig = reference }), stripe + "appSecretConfig", "cannot be given together with", both},
+		"key by name":     {wire.VendorStripePrivy, edit(fullPrivy(), func(_ *cIn, p *pIn) { p.AuthorizationPrivateKeyConfig = reference }), stripe + "authorizationPrivateKeyConfig", "cannot be given together with", both},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if test.only != "update" {

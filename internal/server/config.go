@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"credence/internal/egress"
+	"credence/internal/external"
 	"credence/internal/iam"
 	"credence/internal/provider"
 	"credence/internal/vault"
@@ -32,6 +33,7 @@ type Config struct {
 	KEK                 string // URI; "": the master key file in DataDir
 	AllowPrivateHosts   []string
 	TrustedProxies      []netip.Prefix
+	External            []string // ACCOUNT=PREFIX[;identity=…]: where secrets and keys kept elsewhere may be, see external.ParsePrefixes
 	Log                 *slog.Logger
 	Presets             []provider.Vendor // nil: provider.Presets
 }
@@ -81,6 +83,9 @@ func (c Config) Validate() error {
 	}
 	if _, err := egress.New(egress.Config{Dev: c.Dev, AllowPrivate: c.AllowPrivateHosts}); err != nil {
 		problem("--allow-private-hosts: %w", err)
+	}
+	if _, err := external.ParsePrefixes(c.External); err != nil {
+		problem("--external: %w", err)
 	}
 	return errors.Join(append(problems, c.validateInstallation())...)
 }

@@ -82,6 +82,8 @@ func TestValidate(t *testing.T) {
 		{"private hosts", func(c *Config) { c.AllowPrivateHosts = []string{"10.0.0.0/8", "idp.internal"} }, nil},
 		{"a bad private host", func(c *Config) { c.AllowPrivateHosts = []string{"10.0.0.0/33"} }, []string{"--allow-private-hosts", `"10.0.0.0/33"`, "CIDR such as 10.0.0.0/8"}},
 		{"metadata", func(c *Config) { c.AllowPrivateHosts = []string{"169.254.169.254"} }, []string{"--allow-private-hosts", "stay closed"}},
+		{"secrets elsewhere", func(c *Config) { c.External = []string{"123456789012=file:///run/secrets/agents/"} }, nil},
+		{"secrets everywhere", func(c *Config) { c.External = []string{"123456789012=file:///"} }, []string{`--external: "123456789012=file:///"`, "too wide"}},
 		{"another region", func(c *Config) { c.Region = "eu-central-1" }, nil},
 		{"no region", func(c *Config) { c.Region = "" }, []string{`--region ""`, "us-east-1"}},
 		{"a region that is none", func(c *Config) { c.Region = "us east:1" }, []string{`--region "us east:1"`, "us-east-1"}},

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"credence/internal/external"
 	"credence/internal/iam"
 	"credence/internal/store"
 	"credence/internal/telemetry"
@@ -84,7 +85,11 @@ func install(ctx context.Context, cfg Config, metrics *telemetry.Metrics) (_ *in
 			return nil, err
 		}
 	}
-	if in.vault, err = vault.New(ctx, vault.Config{Store: in.store, KEK: kek, Metrics: metrics}); err != nil {
+	elsewhere, err := external.ParsePrefixes(cfg.External)
+	if err != nil {
+		return nil, fmt.Errorf("--external: %w", err)
+	}
+	if in.vault, err = vault.New(ctx, vault.Config{Store: in.store, KEK: kek, External: external.New(elsewhere), Allowed: elsewhere, Metrics: metrics}); err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", cfg.DataDir, err)
 	}
 	if dir.fresh {

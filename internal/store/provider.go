@@ -7,7 +7,10 @@ import (
 	"credence/internal/fault"
 )
 
-// OAuth2Provider is an OAuth2 credential provider; Config is provider.Config as JSON, ClientSecret is sealed.
+// Reference is where a secret is kept elsewhere; the zero value says that it is not.
+type Reference struct{ ID, JSONKey string }
+
+// OAuth2Provider is an OAuth2 credential provider; Config is provider.Config as JSON, ClientSecret is sealed, or nil while ClientSecretAt says where it is.
 type OAuth2Provider struct {
 	Account              string
 	Name                 string
@@ -18,22 +21,24 @@ type OAuth2Provider struct {
 	Config               string
 	ClientSecret         []byte
 	AssertionKey         string // id of the Key that signs client assertions; "" when none does
+	ClientSecretAt       Reference
 	CreatedAt, UpdatedAt time.Time
 	Version              int64
 }
 
-const oauth2ProviderColumns = `account, name, incarnation, generation, callback_id, vendor, config, client_secret, assertion_key, created_at, updated_at, version`
+const oauth2ProviderColumns = `account, name, incarnation, generation, callback_id, vendor, config, client_secret, client_secret_id, client_secret_json_key, assertion_key, created_at, updated_at, version`
 
 func scanOAuth2Provider(r scanner) (p OAuth2Provider, err error) {
-	return p, r.Scan(&p.Account, &p.Name, &p.Incarnation, &p.Generation, &p.CallbackID, &p.Vendor, &p.Config, &p.ClientSecret, &p.AssertionKey,
+	return p, r.Scan(&p.Account, &p.Name, &p.Incarnation, &p.Generation, &p.CallbackID, &p.Vendor, &p.Config, &p.ClientSecret, &p.ClientSecretAt.ID, &p.ClientSecretAt.JSONKey, &p.AssertionKey,
 		moment{&p.CreatedAt}, moment{&p.UpdatedAt}, &p.Version)
 }
 
 // InsertOAuth2Provider adds a provider with its tags, and the token vault vaultID when it is the first; fault.Conflict when the name is taken.
 func (s *Store) InsertOAuth2Provider(p OAuth2Provider, vaultID string, tags Tags) error {
 	return s.write(func(t *tx) error {
-		if err := t.exec(`INSERT INTO oauth2_providers (`+oauth2ProviderColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1)`,
-			p.Account, p.Name, p.Incarnation, p.Generation, p.CallbackID, p.Vendor, p.Config, p.ClientSecret, p.AssertionKey, millis(p.CreatedAt), millis(p.UpdatedAt)); err != nil {
+		if err := t.exec(`INSERT INTO oauth2_providers (`+oauth2ProviderColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1)`,
+			p.Account, p.Name, p.Incarnation, p.Generation, p.CallbackID, p.Vendor, p.Config, p.ClientSecret, p.ClientSecretAt.ID, p.ClientSecretAt.JSONKey, p.AssertionKey,
+			millis(p.CreatedAt), millis(p.UpdatedAt)); err != nil {
 			return err
 		}
 		return t.inVault(p.Account, vaultID, p.CreatedAt, tags)
@@ -69,9 +74,9 @@ func (s *Store) OAuth2Providers(ctx context.Context, account string, p Page) ([]
 // UpdateOAuth2Provider replaces the changeable columns, if the row still has the version that p was read with.
 func (s *Store) UpdateOAuth2Provider(p OAuth2Provider) error {
 	return s.write(func(t *tx) error {
-		if err := t.change(fault.ConcurrentModification, `UPDATE oauth2_providers SET generation = $4, config = $5, client_secret = $6, assertion_key = $7, updated_at = $8,
-			version = version + 1 WHERE account = $1 AND name = $2 AND incarnation = $3 AND version = $9`,
-			p.Account, p.Name, p.Incarnation, p.Generation, p.Config, p.ClientSecret, p.AssertionKey, millis(p.UpdatedAt), p.Version); err != nil {
+		if err := t.change(fault.ConcurrentModification, `UPDATE oauth2_providers SET generation = $4, config = $5, client_secret = $6, client_secret_id = $7,
+			client_secret_json_key = $8, assertion_key = $9, updated_at = $10, version = version + 1 WHERE account = $1 AND name = $2 AND incarnation = $3 AND version = $11`,
+			p.Account, p.Name, p.Incarnation, p.Generation, p.Config, p.ClientSecret, p.ClientSecretAt.ID, p.ClientSecretAt.JSONKey, p.AssertionKey, millis(p.UpdatedAt), p.Version); err != nil {
 			return err
 		}
 		return t.bumpEpoch(p.Account)
@@ -94,26 +99,27 @@ func (s *Store) DeleteOAuth2Provider(account, name, resource string) error {
 	})
 }
 
-// APIKeyProvider is an API key credential provider; APIKey is sealed.
+// APIKeyProvider is an API key credential provider; APIKey is sealed, or nil while APIKeyAt says where it is.
 type APIKeyProvider struct {
 	Account              string
 	Name                 string
 	Incarnation          string
 	APIKey               []byte
+	APIKeyAt             Reference
 	CreatedAt, UpdatedAt time.Time
 }
 
-const apiKeyProviderColumns = `account, name, incarnation, api_key, created_at, updated_at`
+const apiKeyProviderColumns = `account, name, incarnation, api_key, api_key_id, api_key_json_key, created_at, updated_at`
 
 func scanAPIKeyProvider(r scanner) (p APIKeyProvider, err error) {
-	return p, r.Scan(&p.Account, &p.Name, &p.Incarnation, &p.APIKey, moment{&p.CreatedAt}, moment{&p.UpdatedAt})
+	return p, r.Scan(&p.Account, &p.Name, &p.Incarnation, &p.APIKey, &p.APIKeyAt.ID, &p.APIKeyAt.JSONKey, moment{&p.CreatedAt}, moment{&p.UpdatedAt})
 }
 
 // InsertAPIKeyProvider adds a provider with its tags, and the token vault vaultID when it is the first; fault.Conflict when the name is taken.
 func (s *Store) InsertAPIKeyProvider(p APIKeyProvider, vaultID string, tags Tags) error {
 	return s.write(func(t *tx) error {
-		if err := t.exec(`INSERT INTO apikey_providers (`+apiKeyProviderColumns+`) VALUES ($1, $2, $3, $4, $5, $6)`,
-			p.Account, p.Name, p.Incarnation, p.APIKey, millis(p.CreatedAt), millis(p.UpdatedAt)); err != nil {
+		if err := t.exec(`INSERT INTO apikey_providers (`+apiKeyProviderColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+			p.Account, p.Name, p.Incarnation, p.APIKey, p.APIKeyAt.ID, p.APIKeyAt.JSONKey, millis(p.CreatedAt), millis(p.UpdatedAt)); err != nil {
 			return err
 		}
 		return t.inVault(p.Account, vaultID, p.CreatedAt, tags)
@@ -136,8 +142,8 @@ func (s *Store) APIKeyProviders(ctx context.Context, account string, p Page) ([]
 // UpdateAPIKeyProvider replaces the key of the incarnation that p names.
 func (s *Store) UpdateAPIKeyProvider(p APIKeyProvider) error {
 	return s.write(func(t *tx) error {
-		if err := t.change(fault.NotFound, `UPDATE apikey_providers SET api_key = $4, updated_at = $5 WHERE account = $1 AND name = $2 AND incarnation = $3`,
-			p.Account, p.Name, p.Incarnation, p.APIKey, millis(p.UpdatedAt)); err != nil {
+		if err := t.change(fault.NotFound, `UPDATE apikey_providers SET api_key = $4, api_key_id = $5, api_key_json_key = $6, updated_at = $7
+			WHERE account = $1 AND name = $2 AND incarnation = $3`, p.Account, p.Name, p.Incarnation, p.APIKey, p.APIKeyAt.ID, p.APIKeyAt.JSONKey, millis(p.UpdatedAt)); err != nil {
 			return err
 		}
 		return t.bumpEpoch(p.Account)

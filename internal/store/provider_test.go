@@ -22,7 +22,7 @@ func TestOAuth2Providers(t *testing.T) {
 	same(t, got, p)
 
 	next := p
-	next.Generation, next.Config, next.ClientSecret, next.UpdatedAt = "g2", "{}", nil, noon.Add(time.Hour)
+	next.Generation, next.Config, next.ClientSecret, next.ClientSecretAt, next.UpdatedAt = "g2", "{}", nil, Reference{"id", "key"}, noon.Add(time.Hour)
 	must(t, s.UpdateOAuth2Provider(next))
 	want(t, s.UpdateOAuth2Provider(next), fault.ConcurrentModification) // it still has the old version
 	got, err = s.OAuth2Provider(ctx, alpha, "gh")
@@ -41,7 +41,7 @@ func TestAPIKeyProviders(t *testing.T) {
 	p := APIKeyProvider{Account: alpha, Name: "k", Incarnation: "i", APIKey: []byte{1}, CreatedAt: noon, UpdatedAt: noon}
 	must(t, s.InsertAPIKeyProvider(p, "default", Tags{}))
 	want(t, s.InsertAPIKeyProvider(p, "default", Tags{}), fault.Conflict)
-	p.APIKey, p.UpdatedAt = []byte{2}, noon.Add(time.Hour)
+	p.APIKey, p.APIKeyAt, p.UpdatedAt = nil, Reference{"id", "key"}, noon.Add(time.Hour)
 	must(t, s.UpdateAPIKeyProvider(p))
 	got, err := s.APIKeyProvider(ctx, alpha, "k")
 	must(t, err)

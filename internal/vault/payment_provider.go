@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"credence/internal/fault"
 	"credence/internal/payment"
 	"credence/internal/secret"
 	"credence/internal/store"
@@ -76,18 +75,12 @@ func (v *Vault) Privy(ctx context.Context, p *PaymentProvider) (*payment.Privy, 
 // PaymentSecrets are those of one provider, by vendor: the API key's secret and the wallet secret, or the app's secret and the authorization private key.
 type PaymentSecrets struct{ Secret, SigningKey secret.String }
 
-// paymentSecrets opens both. Nobody gets them: others get signers.
+// paymentSecrets gets both. Nobody gets them: others get signers.
 func (v *Vault) paymentSecrets(ctx context.Context, r store.PaymentProvider) (s PaymentSecrets, err error) {
-	plaintext, err := v.openSecret(ctx, paymentPlace(r, "secret"), r.Secret)
-	if err != nil {
+	if s.Secret, err = v.reveal(ctx, paymentPlace(r, "secret"), r.Secret, r.SecretAt); err != nil {
 		return s, err
 	}
-	s.Secret = secret.New(string(plaintext))
-	if r.SigningKey == nil {
-		return s, nil
-	}
-	plaintext, err = v.openSecret(ctx, paymentPlace(r, "signing_key"), r.SigningKey)
-	s.SigningKey = secret.New(string(plaintext))
+	s.SigningKey, err = v.reveal(ctx, paymentPlace(r, "signing_key"), r.SigningKey, r.SigningKeyAt)
 	return s, err
 }
 
@@ -99,7 +92,7 @@ func (v *Vault) InsertPaymentProvider(ctx context.Context, p PaymentProvider, s 
 	return v.store.InsertPaymentProvider(p.Row, vaultID, tags)
 }
 
-// UpdatePaymentProvider replaces the config and those secrets that are not empty.
+// UpdatePaymentProvider replaces the config and those secrets that are given, as themselves or as a reference.
 func (v *Vault) UpdatePaymentProvider(ctx context.Context, p PaymentProvider, s PaymentSecrets) error {
 	if err := v.sealPaymentProvider(ctx, &p, s); err != nil {
 		return err
@@ -109,27 +102,15 @@ func (v *Vault) UpdatePaymentProvider(ctx context.Context, p PaymentProvider, s 
 }
 
 func (v *Vault) sealPaymentProvider(ctx context.Context, p *PaymentProvider, s PaymentSecrets) error {
-	if err := v.usable(ctx, p.Row.Account, fault.Encryption); err != nil {
-		return err
-	}
 	config, err := json.Marshal(p.Config)
 	if err != nil {
 		return err
 	}
 	p.Row.Config = string(config)
-	for _, c := range []struct {
-		column string
-		sealed *[]byte
-		value  secret.String
-	}{{"secret", &p.Row.Secret, s.Secret}, {"signing_key", &p.Row.SigningKey, s.SigningKey}} {
-		if c.value.IsZero() {
-			continue
-		}
-		if *c.sealed, err = v.sealSecret(ctx, paymentPlace(p.Row, c.column), []byte(c.value.Reveal())); err != nil {
-			return err
-		}
+	if err := v.keep(ctx, paymentPlace(p.Row, "secret"), s.Secret, &p.Row.Secret, &p.Row.SecretAt); err != nil {
+		return err
 	}
-	return nil
+	return v.keep(ctx, paymentPlace(p.Row, "signing_key"), s.SigningKey, &p.Row.SigningKey, &p.Row.SigningKeyAt)
 }
 
 // DeletePaymentProvider removes a provider with its tags.

@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"credence/internal/fault"
 	"credence/internal/provider"
 	"credence/internal/secret"
 	"credence/internal/store"
@@ -68,13 +67,9 @@ func (v *Vault) OAuth2Providers(ctx context.Context, account string, page store.
 	return out, more, nil
 }
 
-// ClientSecret opens the client secret of a provider; empty when it has none.
+// ClientSecret is the client secret of a provider; empty when it has none.
 func (v *Vault) ClientSecret(ctx context.Context, p *OAuth2Provider) (secret.String, error) {
-	if p.Row.ClientSecret == nil {
-		return secret.String{}, nil
-	}
-	plaintext, err := v.openSecret(ctx, clientSecretPlace(p.Row), p.Row.ClientSecret)
-	return secret.New(string(plaintext)), err
+	return v.reveal(ctx, clientSecretPlace(p.Row), p.Row.ClientSecret, p.Row.ClientSecretAt)
 }
 
 // InsertOAuth2Provider adds a provider with its tags.
@@ -85,7 +80,8 @@ func (v *Vault) InsertOAuth2Provider(ctx context.Context, p OAuth2Provider, clie
 	return v.store.InsertOAuth2Provider(p.Row, vaultID, tags)
 }
 
-// UpdateOAuth2Provider replaces the changeable columns; an empty client secret keeps the stored one, which needs the same generation.
+// UpdateOAuth2Provider replaces the changeable columns. A client secret replaces what is stored, and so does a reference; without either what is stored stays,
+// which needs the same generation.
 func (v *Vault) UpdateOAuth2Provider(ctx context.Context, p OAuth2Provider, clientSecret secret.String) error {
 	if err := v.sealOAuth2Provider(ctx, &p, clientSecret); err != nil {
 		return err
@@ -95,18 +91,12 @@ func (v *Vault) UpdateOAuth2Provider(ctx context.Context, p OAuth2Provider, clie
 }
 
 func (v *Vault) sealOAuth2Provider(ctx context.Context, p *OAuth2Provider, clientSecret secret.String) error {
-	if err := v.usable(ctx, p.Row.Account, fault.Encryption); err != nil {
-		return err
-	}
 	config, err := json.Marshal(p.Config)
 	if err != nil {
 		return err
 	}
 	p.Row.Config = string(config)
-	if !clientSecret.IsZero() {
-		p.Row.ClientSecret, err = v.sealSecret(ctx, clientSecretPlace(p.Row), []byte(clientSecret.Reveal()))
-	}
-	return err
+	return v.keep(ctx, clientSecretPlace(p.Row), clientSecret, &p.Row.ClientSecret, &p.Row.ClientSecretAt)
 }
 
 // DeleteOAuth2Provider removes a provider with its tags, grants and authorization sessions.
@@ -143,23 +133,22 @@ func (v *Vault) APIKeyProvider(ctx context.Context, account, name string) (store
 	})
 }
 
-// APIKey opens the key of a provider.
+// APIKey is the key of a provider.
 func (v *Vault) APIKey(ctx context.Context, p store.APIKeyProvider) (secret.String, error) {
-	plaintext, err := v.openSecret(ctx, apiKeyPlace(p), p.APIKey)
-	return secret.New(string(plaintext)), err
+	return v.reveal(ctx, apiKeyPlace(p), p.APIKey, p.APIKeyAt)
 }
 
 // InsertAPIKeyProvider adds a provider with its tags.
-func (v *Vault) InsertAPIKeyProvider(ctx context.Context, p store.APIKeyProvider, apiKey secret.String, tags store.Tags) (err error) {
-	if p.APIKey, err = v.sealSecret(ctx, apiKeyPlace(p), []byte(apiKey.Reveal())); err != nil {
+func (v *Vault) InsertAPIKeyProvider(ctx context.Context, p store.APIKeyProvider, apiKey secret.String, tags store.Tags) error {
+	if err := v.keep(ctx, apiKeyPlace(p), apiKey, &p.APIKey, &p.APIKeyAt); err != nil {
 		return err
 	}
 	return v.store.InsertAPIKeyProvider(p, vaultID, tags)
 }
 
-// UpdateAPIKeyProvider replaces the key of a provider.
-func (v *Vault) UpdateAPIKeyProvider(ctx context.Context, p store.APIKeyProvider, apiKey secret.String) (err error) {
-	if p.APIKey, err = v.sealSecret(ctx, apiKeyPlace(p), []byte(apiKey.Reveal())); err != nil {
+// UpdateAPIKeyProvider replaces the key of a provider, by a key or by a reference.
+func (v *Vault) UpdateAPIKeyProvider(ctx context.Context, p store.APIKeyProvider, apiKey secret.String) error {
+	if err := v.keep(ctx, apiKeyPlace(p), apiKey, &p.APIKey, &p.APIKeyAt); err != nil {
 		return err
 	}
 	defer v.apiKeys.forget(key(p.Account, p.Name))

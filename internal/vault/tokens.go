@@ -188,21 +188,6 @@ func (v *Vault) openTokens(ctx context.Context, p place, sealed []byte) ([]byte,
 	return p.open(o.aead, sealed)
 }
 
-// sealSecret seals what an administrator gave.
-func (v *Vault) sealSecret(ctx context.Context, p place, plaintext []byte) ([]byte, error) {
-	if err := v.usable(ctx, p.account, fault.Encryption); err != nil {
-		return nil, err
-	}
-	return v.seal(ctx, p, plaintext)
-}
-
-func (v *Vault) openSecret(ctx context.Context, p place, sealed []byte) ([]byte, error) {
-	if err := v.usable(ctx, p.account, fault.Decryption); err != nil {
-		return nil, err
-	}
-	return v.open(ctx, p, sealed)
-}
-
 // written looks whether a write was lost because another process reset the keyset.
 func (v *Vault) written(account string, err error) {
 	if !errors.Is(err, fault.NotFound) && !errors.Is(err, fault.ConcurrentModification) {

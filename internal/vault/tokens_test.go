@@ -118,7 +118,8 @@ func (b *bed) uses(t *testing.T, v *Vault, account string) map[string]error {
 	uses["seal tokens"] = v.SealTokens(ctx, &g, secret.New("x"), secret.String{})
 	uses["create OAuth2 provider"] = v.sealOAuth2Provider(ctx, new(b.providerOf(t, account, 3)), secret.String{})
 	uses["create payment provider"] = v.sealPaymentProvider(ctx, new(paymentOf(account, 3)), PaymentSecrets{})
-	_, uses["create API key provider"] = v.sealSecret(ctx, apiKeyPlace(apiKeyOf(account, 3)), nil)
+	k := apiKeyOf(account, 3)
+	uses["create API key provider"] = v.keep(ctx, apiKeyPlace(k), secret.New("x"), &k.APIKey, &k.APIKeyAt)
 	return uses
 }
 

@@ -23,12 +23,13 @@ type Vault struct {
 	opened sync.Map // account → *keys
 	slots  sync.Map // account → *slot
 
-	began    time.Time    // what proofs count from
-	kekProof atomic.Int64 // when the key-encryption key last opened, since began
-	kekFlaw  atomic.Pointer[flaw]
-	openings singleflight.Group
-	allowed  Allowed
-	backends sync.Map // URI → kms.Key
+	began     time.Time    // what proofs count from
+	kekProof  atomic.Int64 // when the key-encryption key last opened, since began
+	kekFlaw   atomic.Pointer[flaw]
+	openings  singleflight.Group
+	allowed   Allowed
+	backends  sync.Map // URI → kms.Key
+	elsewhere ExternalSecrets
 
 	callers   *cache[*caller]
 	workloads *cache[store.Workload]
@@ -40,10 +41,11 @@ type Vault struct {
 
 // Config is what a vault is made of.
 type Config struct {
-	Store   *store.Store
-	KEK     *KEK
-	Metrics *telemetry.Metrics
-	Allowed Allowed // nil: no account may use a key that is elsewhere
+	Store    *store.Store
+	KEK      *KEK
+	External ExternalSecrets // nil: no secret is kept elsewhere
+	Allowed  Allowed         // nil: no account may use a key that is elsewhere
+	Metrics  *telemetry.Metrics
 }
 
 // Allowed says which keys elsewhere each account may use.
@@ -62,7 +64,7 @@ const (
 // New makes a vault over a store. It proves that the KEK belongs to the database; a new database takes it as its own.
 func New(ctx context.Context, cfg Config) (*Vault, error) {
 	v := &Vault{
-		store: cfg.Store, kek: cfg.KEK, allowed: cfg.Allowed, began: time.Now(),
+		store: cfg.Store, kek: cfg.KEK, elsewhere: cfg.External, allowed: cfg.Allowed, began: time.Now(),
 		callers:   newCache[*caller](cfg.Metrics, "callers", cacheEntries, nil),
 		workloads: newCache[store.Workload](cfg.Metrics, "workloads", cacheEntries, nil),
 		providers: newCache[*OAuth2Provider](cfg.Metrics, "oauth2_providers", cacheEntries, nil),

@@ -5,6 +5,9 @@ type Secret struct {
 	SecretArn string `json:"secretArn" wire:"required,pattern=secretArn"`
 }
 
+// IsSecretARN reports whether the API can name a secret so in its answers.
+func IsSecretARN(s string) bool { return patterns["secretArn"].matches(s) }
+
 // SecretReference names a secret outside the vault: SecretId is its name or ARN, JsonKey the key inside its JSON text.
 type SecretReference struct {
 	SecretId string `json:"secretId" wire:"required,len=1..2048"`

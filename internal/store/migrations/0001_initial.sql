@@ -100,46 +100,55 @@ CREATE TABLE workload_identities (
     PRIMARY KEY (account, name)
 );
 
+-- A provider's secret is sealed here, or kept elsewhere under an id, as the member json_key; then the sealed column is NULL. Without either, both are ''.
 -- generation is random per change of issuer, endpoint host or client id. assertion_key is the id of the key that signs client assertions, or ''.
 -- version rises with every update.
 CREATE TABLE oauth2_providers (
-    account       TEXT NOT NULL,
-    name          TEXT NOT NULL,
-    incarnation   TEXT NOT NULL,
-    generation    TEXT NOT NULL,
-    callback_id   TEXT NOT NULL,
-    vendor        TEXT NOT NULL,
-    config        TEXT NOT NULL,
-    client_secret BYTEA,
-    assertion_key TEXT NOT NULL,
-    created_at    BIGINT NOT NULL,
-    updated_at    BIGINT NOT NULL,
-    version       BIGINT NOT NULL,
+    account                TEXT NOT NULL,
+    name                   TEXT NOT NULL,
+    incarnation            TEXT NOT NULL,
+    generation             TEXT NOT NULL,
+    callback_id            TEXT NOT NULL,
+    vendor                 TEXT NOT NULL,
+    config                 TEXT NOT NULL,
+    client_secret          BYTEA,
+    client_secret_id       TEXT NOT NULL,
+    client_secret_json_key TEXT NOT NULL,
+    assertion_key          TEXT NOT NULL,
+    created_at             BIGINT NOT NULL,
+    updated_at             BIGINT NOT NULL,
+    version                BIGINT NOT NULL,
     PRIMARY KEY (account, name)
 );
 CREATE UNIQUE INDEX oauth2_providers_callback ON oauth2_providers (callback_id);
 
 CREATE TABLE apikey_providers (
-    account     TEXT NOT NULL,
-    name        TEXT NOT NULL,
-    incarnation TEXT NOT NULL,
-    api_key     BYTEA NOT NULL,
-    created_at  BIGINT NOT NULL,
-    updated_at  BIGINT NOT NULL,
+    account          TEXT NOT NULL,
+    name             TEXT NOT NULL,
+    incarnation      TEXT NOT NULL,
+    api_key          BYTEA,
+    api_key_id       TEXT NOT NULL,
+    api_key_json_key TEXT NOT NULL,
+    created_at       BIGINT NOT NULL,
+    updated_at       BIGINT NOT NULL,
     PRIMARY KEY (account, name)
 );
 
 -- secret and signing_key are, by vendor, the API key's secret and the wallet secret, or the app's secret and the authorization private key.
 CREATE TABLE payment_providers (
-    account     TEXT NOT NULL,
-    name        TEXT NOT NULL,
-    incarnation TEXT NOT NULL,
-    config      TEXT NOT NULL,
-    secret      BYTEA NOT NULL,
-    signing_key BYTEA,
-    created_at  BIGINT NOT NULL,
-    updated_at  BIGINT NOT NULL,
-    version     BIGINT NOT NULL,
+    account              TEXT NOT NULL,
+    name                 TEXT NOT NULL,
+    incarnation          TEXT NOT NULL,
+    config               TEXT NOT NULL,
+    secret               BYTEA,
+    secret_id            TEXT NOT NULL,
+    secret_json_key      TEXT NOT NULL,
+    signing_key          BYTEA,
+    signing_key_id       TEXT NOT NULL,
+    signing_key_json_key TEXT NOT NULL,
+    created_at           BIGINT NOT NULL,
+    updated_at           BIGINT NOT NULL,
+    version              BIGINT NOT NULL,
     PRIMARY KEY (account, name)
 );
 
