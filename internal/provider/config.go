@@ -23,8 +23,10 @@ type Config struct {
 	Metadata     *Metadata                     `json:"metadata,omitempty"`     // also of a preset, instead of its own
 	// AuthMethod as the API said it; "" means the default.
 	AuthMethod wire.ClientAuthenticationMethod `json:"clientAuthenticationMethod,omitempty"`
-	Confirm    wire.Confirm                    `json:"confirm,omitempty"`
-	ScopeMatch wire.ScopeMatch                 `json:"scopeMatch,omitempty"`
+	// SigningAlgorithm of client assertions, with PRIVATE_KEY_JWT.
+	SigningAlgorithm wire.SigningAlgorithm `json:"signingAlgorithm,omitempty"`
+	Confirm          wire.Confirm          `json:"confirm,omitempty"`
+	ScopeMatch       wire.ScopeMatch       `json:"scopeMatch,omitempty"`
 }
 
 // Metadata are explicit endpoints (API shape Oauth2AuthorizationServerMetadata).

@@ -213,21 +213,22 @@ func (v *Vault) openKey(ctx context.Context, k store.Key) (kms.Key, error) {
 }
 
 // useKey opens an enabled key of the account for its one use; otherwise the answer is a keyError, or an error of the database.
-func (v *Vault) useKey(ctx context.Context, account, id string, usage store.KeyUsage) (kms.Key, error) {
+func (v *Vault) useKey(ctx context.Context, account, id string, usage store.KeyUsage) (store.Key, kms.Key, error) {
 	k, err := v.store.Key(ctx, account, id)
 	switch {
 	case errors.Is(err, fault.NotFound):
-		return nil, refused(id, "is not registered")
+		return k, nil, refused(id, "is not registered")
 	case err != nil:
-		return nil, &keyError{id, "cannot be looked up now", err}
+		return k, nil, &keyError{id, "cannot be looked up now", err}
 	case k.Usage != usage:
-		return nil, refused(id, "is for %s, not for %s", k.Usage, usage)
+		return k, nil, refused(id, "is for %s, not for %s", k.Usage, usage)
 	case k.State == store.KeyDeleted:
-		return nil, refused(id, "was deleted")
+		return k, nil, refused(id, "was deleted")
 	case k.State != store.KeyEnabled:
-		return nil, refused(id, "is disabled: enable it")
+		return k, nil, refused(id, "is disabled: enable it")
 	}
-	return v.openKey(ctx, k)
+	key, err := v.openKey(ctx, k)
+	return k, key, err
 }
 
 // KeyState tells the state of a key, and asks its service if need be.
@@ -244,7 +245,7 @@ func (v *Vault) KeyState(ctx context.Context, k store.Key) KeyState {
 
 // PublicKey is the public half of a key that signs.
 func (v *Vault) PublicKey(ctx context.Context, k store.Key) (crypto.PublicKey, error) {
-	key, err := v.useKey(ctx, k.Account, k.ID, store.KeyForAssertions)
+	_, key, err := v.useKey(ctx, k.Account, k.ID, store.KeyForAssertions)
 	if err != nil {
 		return nil, keyFault(err)
 	}

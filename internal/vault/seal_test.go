@@ -84,6 +84,15 @@ func paymentColumn(column, what string, pick func(PaymentSecrets) secret.String)
 	}
 }
 
+func readClaim(v *Vault, account, name string) (string, error) {
+	row, err := v.store.OAuth2Provider(context.Background(), account, name)
+	if err != nil {
+		return "", err
+	}
+	c, err := v.AssertionClaims(context.Background(), row)
+	return c.Payload["claim"], err
+}
+
 // readMaterial opens a key as openKey does.
 func readMaterial(v *Vault, account, id string) (string, error) {
 	k, err := v.store.Key(context.Background(), account, id)
@@ -186,6 +195,18 @@ var columns = []sealed{
 			"name":        func(v *Vault, _ *bed, account string) (string, error) { return readAPIKey(v, account, changed) },
 			"incarnation": func(v *Vault, _ *bed, account string) (string, error) { return readAPIKey(v, account, providerName(1)) },
 			"account":     func(v *Vault, _ *bed, _ string) (string, error) { return readAPIKey(v, beta, providerName(1)) },
+		},
+	},
+	{
+		table: "oauth2_providers", column: "assertion_claims", what: "claim", key: byAccountAnd("name", named),
+		read: func(v *Vault, _ *bed, account string, n int) (string, error) {
+			return readClaim(v, account, providerName(n))
+		},
+		rowKeys: rowKeys{
+			"name":        func(v *Vault, _ *bed, account string) (string, error) { return readClaim(v, account, changed) },
+			"incarnation": func(v *Vault, _ *bed, account string) (string, error) { return readClaim(v, account, providerName(1)) },
+			"generation":  func(v *Vault, _ *bed, account string) (string, error) { return readClaim(v, account, providerName(1)) },
+			"account":     func(v *Vault, _ *bed, _ string) (string, error) { return readClaim(v, beta, providerName(1)) },
 		},
 	},
 	{

@@ -143,7 +143,7 @@ func (v *Vault) wrapper(ctx context.Context, account, keyID string) (tink.AEADWi
 	if keyID == "" {
 		return v.kek.aead, v.kekHolds(ctx, account)
 	}
-	k, err := v.useKey(ctx, account, keyID, store.KeyForTokenVault)
+	_, k, err := v.useKey(ctx, account, keyID, store.KeyForTokenVault)
 	return elsewhere{k}, err
 }
 

@@ -480,7 +480,7 @@ func TestKeysElsewhere(t *testing.T) {
 	if _, err := b.CreateKey(t.Context(), store.Key{Account: alpha, Usage: store.KeyForTokenVault, URI: elsewhereURI}); !errors.Is(err, fault.Validation) {
 		t.Errorf("not below its prefix: %v", err)
 	}
-	if _, err := b.useKey(t.Context(), alpha, k.ID, store.KeyForTokenVault); !errors.Is(err, kms.ErrRefused) {
+	if _, _, err := b.useKey(t.Context(), alpha, k.ID, store.KeyForTokenVault); !errors.Is(err, kms.ErrRefused) {
 		t.Errorf("used outside its prefix: %v", err)
 	}
 	if s.asked.Load() != asked {

@@ -172,7 +172,9 @@ func (b *bed) fill(t testing.TB) {
 		must(t, b.store.InsertWorkload(workloadOf(account), store.Tags{}))
 		for n := 1; n <= 2; n++ {
 			say := func(what string) secret.String { return secret.New(planted(what, account, n)) }
-			must(t, b.InsertOAuth2Provider(ctx, b.providerOf(t, account, n), say("client secret"), store.Tags{}))
+			p := b.providerOf(t, account, n)
+			must(t, b.SealAssertionClaims(ctx, &p.Row, AssertionClaims{Payload: map[string]string{"claim": planted("claim", account, n)}}))
+			must(t, b.InsertOAuth2Provider(ctx, p, say("client secret"), store.Tags{}))
 			must(t, b.InsertAPIKeyProvider(ctx, apiKeyOf(account, n), say("API key"), store.Tags{}))
 			must(t, b.InsertPaymentProvider(ctx, paymentOf(account, n), PaymentSecrets{say("payment secret"), say("signing key")}, store.Tags{}))
 

@@ -101,8 +101,8 @@ CREATE TABLE workload_identities (
 );
 
 -- A provider's secret is sealed here, or kept elsewhere under an id, as the member json_key; then the sealed column is NULL. Without either, both are ''.
--- generation is random per change of issuer, endpoint host or client id. assertion_key is the id of the key that signs client assertions, or ''.
--- version rises with every update.
+-- generation is random per change of issuer, endpoint host or client id. assertion_key is the id of the key that signs client assertions, or '';
+-- assertion_claims are what they say beside what they must. version rises with every update.
 CREATE TABLE oauth2_providers (
     account                TEXT NOT NULL,
     name                   TEXT NOT NULL,
@@ -115,6 +115,7 @@ CREATE TABLE oauth2_providers (
     client_secret_id       TEXT NOT NULL,
     client_secret_json_key TEXT NOT NULL,
     assertion_key          TEXT NOT NULL,
+    assertion_claims       BYTEA,
     created_at             BIGINT NOT NULL,
     updated_at             BIGINT NOT NULL,
     version                BIGINT NOT NULL,
