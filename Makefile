@@ -8,7 +8,7 @@ test:
 
 # As test, and the key management services against a real HashiCorp Vault, whose first build takes minutes.
 test-full: test
-	. .ci/flags && go test -tags full -run Bao ./internal/kms
+	. .ci/flags && go test -tags full -run "Bao|Real" ./internal/kms ./internal/openbao
 
 lint:
 	.ci/lint

@@ -236,7 +236,10 @@ func TestTheTokenGoesNowhereElse(t *testing.T) {
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
 	t.Cleanup(other.Close)
 	d, c := start(t, Login{TokenFile: file(t, "root")})
-	d.handle = func(w http.ResponseWriter, r *http.Request) bool { http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect); return true }
+	d.handle = func(w http.ResponseWriter, r *http.Request) bool {
+		http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect)
+		return true
+	}
 	if err := c.Do(t.Context(), "GET", "one/app/db", nil, nil); err == nil || !strings.Contains(err.Error(), "redirects") || reached {
 		t.Errorf("redirect: %v, followed: %v", err, reached)
 	}
