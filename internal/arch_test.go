@@ -27,7 +27,7 @@ var layers = [][]string{
 }
 
 // testOnly are imported by tests, and by each other, but by nothing that ships.
-var testOnly = []string{"internal/fakeidp", "internal/testenv", "internal/e2e", "internal/bench", "internal"}
+var testOnly = []string{"internal/fakeidp", "internal/testenv", "internal/e2e", "internal/bench", "internal/testvault", "internal"}
 
 // reserved are the libraries that one package alone may use: what must be right in one place is in one place.
 var reserved = map[string][]string{

@@ -226,6 +226,7 @@ func TestAWSStates(t *testing.T) {
 func TestAWSOutages(t *testing.T) {
 	s := newAWS(t)
 	k := s.create(t, Symmetric)
+	arn := strings.TrimPrefix(k.(*guarded).name, "awskms:///")
 	for name, answer := range map[string]func(w http.ResponseWriter){
 		"throttled":   func(w http.ResponseWriter) { awsFail(w, 400, "ThrottlingException") },
 		"internal":    func(w http.ResponseWriter) { awsFail(w, 500, "KMSInternalException") },
@@ -235,7 +236,10 @@ func TestAWSOutages(t *testing.T) {
 		"wrong clock": func(w http.ResponseWriter) { awsFail(w, 400, "InvalidSignatureException") },
 		"proxy's 404": func(w http.ResponseWriter) { http.Error(w, "<h1>no such page</h1>", 404) },
 		"not JSON":    func(w http.ResponseWriter) { fmt.Fprint(w, "hello") },
-		"too large":   func(w http.ResponseWriter) { fmt.Fprintf(w, `{"KeyId":%q}`, strings.Repeat("x", maxBody)) },
+		"too large": func(w http.ResponseWriter) {
+			fmt.Fprintf(w, `{"KeyMetadata":{"Arn":%q,"KeyState":"Enabled","Description":%q}}`, arn, strings.Repeat("x", maxBody))
+		},
+		"proxy's JSON": func(w http.ResponseWriter) { w.WriteHeader(403); fmt.Fprint(w, `{"message":"no"}`) },
 		"another's": func(w http.ResponseWriter) {
 			fmt.Fprint(w, `{"KeyMetadata":{"Arn":"arn:aws:kms:eu-west-1:111122223333:key/other","KeyState":"Enabled"}}`)
 		},

@@ -309,11 +309,13 @@ func TestAzureOutages(t *testing.T) {
 		"internal":    func(w http.ResponseWriter) { azureFail(w, 500, "InternalError", "") },
 		"token":       func(w http.ResponseWriter) { azureFail(w, 401, "Unauthorized", "") },
 		"proxy's 404": func(w http.ResponseWriter) { http.Error(w, "<h1>no such page</h1>", 404) },
-		"proxy's 403": func(w http.ResponseWriter) { http.Error(w, "no", 403) },
+		"proxy's 403": func(w http.ResponseWriter) { http.Error(w, "no", http.StatusForbidden) },
 		"elsewhere":   func(w http.ResponseWriter) { w.Header().Set("Location", "/keys/k1"); w.WriteHeader(307) },
 		"not JSON":    func(w http.ResponseWriter) { fmt.Fprint(w, "hello") },
 		"empty":       func(w http.ResponseWriter) { fmt.Fprint(w, "{}") },
-		"too large":   func(w http.ResponseWriter) { fmt.Fprintf(w, `{"key":{"kid":%q}}`, strings.Repeat("x", maxBody)) },
+		"too large": func(w http.ResponseWriter) {
+			fmt.Fprintf(w, `{"attributes":{"enabled":true},"key":{"kid":"https://mine.vault.azure.net/keys/k0/0123","kty":%q}}`, strings.Repeat("x", maxBody))
+		},
 	} {
 		s.answer = func(w http.ResponseWriter, _ *http.Request) bool { answer(w); return true }
 		outage(t, name, k)

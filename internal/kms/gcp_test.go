@@ -247,7 +247,9 @@ func TestGCPOutages(t *testing.T) {
 		"proxy's 403": func(w http.ResponseWriter) { w.WriteHeader(403); fmt.Fprint(w, `{"error":"no"}`) },
 		"elsewhere":   func(w http.ResponseWriter) { w.Header().Set("Location", "/v1/x"); w.WriteHeader(307) },
 		"not JSON":    func(w http.ResponseWriter) { fmt.Fprint(w, "hello") },
-		"too large":   func(w http.ResponseWriter) { fmt.Fprintf(w, `{"name":%q}`, strings.Repeat("x", maxBody)) },
+		"too large": func(w http.ResponseWriter) {
+			fmt.Fprintf(w, `{"primary":{"state":"ENABLED"},"ciphertext":"AAAA","ciphertextCrc32c":%q,"verifiedPlaintextCrc32c":true,"name":%q}`, fmt.Sprint(crc32c(make([]byte, 3))), strings.Repeat("x", maxBody))
+		},
 		"garbled": func(w http.ResponseWriter) {
 			fmt.Fprint(w, `{"ciphertext":"AAAA","ciphertextCrc32c":"1","primary":{"state":"?"}}`)
 		},

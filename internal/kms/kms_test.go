@@ -9,9 +9,14 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -258,3 +263,37 @@ func TestDeadline(t *testing.T) {
 type slow struct{ backend }
 
 func (slow) state(ctx context.Context) (State, error) { <-ctx.Done(); return "", ctx.Err() }
+
+// With a known kind, Open takes credentials from where each service's clients look for them, and asks nobody.
+func TestOpenAsksNobody(t *testing.T) {
+	private, err := x509.MarshalPKCS8PrivateKey(keyPair[RSA2048]())
+	if err != nil {
+		t.Fatal(err)
+	}
+	account, err := json.Marshal(map[string]string{"type": "service_account", "client_email": "a@p.iam.gserviceaccount.com", "token_uri": "http://" + nobody(t),
+		"private_key": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "account.json")
+	if err := os.WriteFile(file, account, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", file)
+	t.Setenv("BAO_TOKEN", "token")
+	for _, uri := range []string{
+		"awskms:///arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+		"gcpkms://projects/p/locations/eu/keyRings/r/cryptoKeys/k",
+		"azurekeyvault://mine.vault.azure.net/keys/k",
+		"openbao://" + nobody(t) + "/transit/keys/k?tls=off",
+	} {
+		k, err := Open(t.Context(), uri, Options{Spec: Symmetric})
+		if err != nil || k.Spec() != Symmetric {
+			t.Errorf("%s: %v", uri, err)
+			continue
+		}
+		if strings.HasPrefix(uri, "gcpkms:") { // its token endpoint does not answer
+			outage(t, uri, k)
+		}
+	}
+}

@@ -17,7 +17,7 @@ type Mount struct {
 	Version int    // of KV: 1 or 2
 }
 
-// Mount says what is mounted at exactly that path: an *Error with status 404 when nothing is, or when the token may not use anything of it.
+// Mount says what is mounted at exactly that path. The error is an *Error, with status 403 or 404, when nothing is, or when the token may not use anything of it.
 func (c *Client) Mount(ctx context.Context, path string) (Mount, error) {
 	var found struct {
 		Path    string            `json:"path"`

@@ -216,10 +216,14 @@ func TestOutageIsNoRefusal(t *testing.T) {
 		"not JSON":        func(w http.ResponseWriter) { fmt.Fprint(w, "hello") },
 		"too large":       func(w http.ResponseWriter) { fmt.Fprintf(w, `{"data":{"a":%q}}`, strings.Repeat("x", maxBody)) },
 	} {
-		d, c := start(t, Login{TokenFile: file(t, "root")})
+		d, c := start(t, Login{TokenFile: file(t, "canary")})
 		d.handle = func(w http.ResponseWriter, r *http.Request) bool { answer(w); return true }
-		if err := c.Do(t.Context(), "GET", "one/app/db", nil, &struct{}{}); err == nil || status(err) != 0 {
+		err := c.Do(t.Context(), "GET", "one/app/db", nil, &struct{}{})
+		if err == nil || status(err) != 0 {
 			t.Errorf("%s: %v (status %d), want an outage", name, err, status(err))
+		}
+		if strings.Contains(fmt.Sprint(err), "canary") {
+			t.Errorf("%s: the token is in %v", name, err)
 		}
 	}
 	_, c := start(t, Login{TokenFile: file(t, "root")})
@@ -236,7 +240,10 @@ func TestTheTokenGoesNowhereElse(t *testing.T) {
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
 	t.Cleanup(other.Close)
 	d, c := start(t, Login{TokenFile: file(t, "root")})
-	d.handle = func(w http.ResponseWriter, r *http.Request) bool { http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect); return true }
+	d.handle = func(w http.ResponseWriter, r *http.Request) bool {
+		http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect)
+		return true
+	}
 	if err := c.Do(t.Context(), "GET", "one/app/db", nil, nil); err == nil || !strings.Contains(err.Error(), "redirects") || reached {
 		t.Errorf("redirect: %v, followed: %v", err, reached)
 	}

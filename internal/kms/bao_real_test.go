@@ -1,0 +1,13 @@
+//go:build full
+
+package kms
+
+import (
+	"testing"
+
+	"credence/internal/testvault"
+)
+
+func TestMain(m *testing.M) { testvault.Main(m) }
+
+func startBao(t *testing.T) (address, token string) { return testvault.Start(t) }
