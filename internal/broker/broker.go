@@ -116,13 +116,19 @@ func (b *Broker) vendorCall(ctx context.Context, v provider.Vendor, grantType st
 
 // endpoint is the token endpoint of a provider with its client authentication.
 func (b *Broker) endpoint(ctx context.Context, p *vault.OAuth2Provider, v provider.Vendor) (oauth.Endpoint, error) {
-	clientSecret, err := b.Vault.ClientSecret(ctx, p)
+	auth := oauth.ClientAuth{Method: v.AuthMethod, ID: p.Config.ClientID}
+	var err error
+	if auth.Method == oauth.PrivateKeyJWT {
+		auth.Assertion, err = b.Vault.SignClientAssertion(ctx, p, v)
+	} else {
+		auth.Secret, err = b.Vault.ClientSecret(ctx, p)
+	}
 	if err != nil {
 		return oauth.Endpoint{}, err
 	}
 	return oauth.Endpoint{
 		URL:                    v.TokenEndpoint,
-		Auth:                   oauth.ClientAuth{Method: v.AuthMethod, ID: p.Config.ClientID, Secret: clientSecret},
+		Auth:                   auth,
 		ResponseScopeSeparator: v.ResponseScopeSeparator, Header: v.Header, JSON: v.JSONRequest,
 	}, nil
 }

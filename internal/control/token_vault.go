@@ -51,7 +51,7 @@ func (c *Control) SetTokenVaultCMK(ctx context.Context, caller iam.Caller, in *w
 		}
 		var ok bool
 		if keyID, ok = c.ARNs.KeyID(caller.Account, arn); !ok {
-			return nil, fault.Invalid(member, "key %s is not registered", arn[strings.LastIndexByte(arn, '/')+1:])
+			return nil, fault.Invalid(member, "key %s is not registered", keyIDOf(arn))
 		}
 	}
 	if _, err := c.describeTokenVault(ctx, caller.Account, id); err != nil {
@@ -63,6 +63,9 @@ func (c *Control) SetTokenVaultCMK(ctx context.Context, caller iam.Caller, in *w
 	out, err := c.describeTokenVault(ctx, caller.Account, id)
 	return (*wire.SetTokenVaultCMKOutput)(out), err
 }
+
+// keyIDOf is the id in the ARN of a key, whosever it is.
+func keyIDOf(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }
 
 // changedMeanwhile gives a lost race its text.
 func changedMeanwhile(err error) error {

@@ -124,7 +124,13 @@ func (v *vendor) seen() []vendorEvent {
 // register tells the vendor the redirect URI of a client, as a developer does in a vendor's console.
 func (v *vendor) register(t testing.TB, client, redirectURI string) {
 	t.Helper()
-	if err := v.program.tell(map[string]string{"client": client, "redirectUri": redirectURI}); err != nil {
+	v.registerWith(t, client, redirectURI, nil)
+}
+
+// registerWith is register, with the public key (a JWK) of a client that signs.
+func (v *vendor) registerWith(t testing.TB, client, redirectURI string, jwk json.RawMessage) {
+	t.Helper()
+	if err := v.program.tell(map[string]any{"client": client, "redirectUri": redirectURI, "jwk": jwk}); err != nil {
 		t.Fatal(err)
 	}
 	await(t, "the vendor to register "+redirectURI, func() bool {

@@ -91,7 +91,7 @@ func (c *Client) post(ctx context.Context, e Endpoint, form url.Values, sent ...
 	defer resp.Body.Close()
 	// A vendor that quotes our Authorization header quotes the secret in another form.
 	_, credentials, _ := strings.Cut(header.Get("Authorization"), " ")
-	sent = append(sent, e.Auth.Secret, secret.New(credentials))
+	sent = append(sent, e.Auth.Secret, e.Auth.Assertion, secret.New(credentials))
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse+1))
 	success := resp.StatusCode >= 200 && resp.StatusCode <= 299
 	switch {

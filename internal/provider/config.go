@@ -67,6 +67,8 @@ func (c Config) method(otherwise oauth.AuthMethod) oauth.AuthMethod {
 		return oauth.ClientSecretBasic
 	case wire.MethodClientSecretPost:
 		return oauth.ClientSecretPost
+	case wire.MethodPrivateKeyJwt:
+		return oauth.PrivateKeyJWT
 	}
 	if c.Metadata != nil && len(c.Metadata.TokenEndpointAuthMethods) > 0 {
 		return oauth.AuthMethod(c.Metadata.TokenEndpointAuthMethods[0])

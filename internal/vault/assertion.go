@@ -17,6 +17,7 @@ import (
 	"credence/internal/provider"
 	"credence/internal/secret"
 	"credence/internal/store"
+	"credence/internal/wire"
 )
 
 // assertionLifetime is how long a vendor may take a client assertion.
@@ -65,6 +66,27 @@ func (v *Vault) AssertionClaims(ctx context.Context, r store.OAuth2Provider) (c 
 	return c, json.Unmarshal(text, &c)
 }
 
+// CheckAssertionKey refuses a key that SignClientAssertion would not use for a client of the account, with that algorithm.
+func (v *Vault) CheckAssertionKey(ctx context.Context, account, id, clientID string, alg wire.SigningAlgorithm) error {
+	k, _, err := v.assertionKey(ctx, account, id, clientID)
+	if err != nil {
+		return keyFault(err)
+	}
+	if rsa := strings.HasPrefix(k.Spec, "RSA_"); rsa != (alg == wire.AlgorithmRS256 || alg == wire.AlgorithmPS256) {
+		return keyFault(refused(id, "is %s, with which %s cannot be signed", k.Spec, alg))
+	}
+	return nil
+}
+
+// assertionKey opens an enabled key of the account that is for assertions of that client.
+func (v *Vault) assertionKey(ctx context.Context, account, id, clientID string) (store.Key, kms.Key, error) {
+	row, key, err := v.useKey(ctx, account, id, store.KeyForAssertions)
+	if err == nil && (row.ClientID == "" || row.ClientID != clientID) {
+		err = refused(id, "signs for another client")
+	}
+	return row, key, err
+}
+
 // SignClientAssertion makes the assertion by which a provider's client proves to its vendor who it is (RFC 7523 section 2.2). It signs only with an enabled key
 // of the provider's account that is for assertions of this client, and only for the vendor itself: aud is its token endpoint or its issuer. Errors may be shown
 // to the account's callers.
@@ -72,12 +94,9 @@ func (v *Vault) SignClientAssertion(ctx context.Context, p *OAuth2Provider, vend
 	if err := v.usable(ctx, p.Row.Account, fault.Decryption); err != nil {
 		return secret.String{}, err
 	}
-	row, key, err := v.useKey(ctx, p.Row.Account, p.Row.AssertionKey, store.KeyForAssertions)
+	row, key, err := v.assertionKey(ctx, p.Row.Account, p.Row.AssertionKey, p.Config.ClientID)
 	if err != nil {
 		return secret.String{}, assertionFault(p, err)
-	}
-	if row.ClientID == "" || row.ClientID != p.Config.ClientID {
-		return secret.String{}, assertionFault(p, refused(row.ID, "signs for another client"))
 	}
 	claims, err := v.AssertionClaims(ctx, p.Row)
 	if err != nil {

@@ -101,7 +101,7 @@ func TestSignClientAssertion(t *testing.T) {
 			}
 			text, err := b.SignClientAssertion(t.Context(), b.signedBy(t, k, alg, claims), idp)
 			must(t, err)
-			signed, err := jose.ParseSigned(text.Reveal(), []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
+			signed, err := jose.ParseSignedCompact(text.Reveal(), []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
 			must(t, err)
 			public, err := b.PublicKey(t.Context(), k)
 			must(t, err)
