@@ -15,6 +15,7 @@ type cli struct {
 	Serve    serveCommand    `cmd:"" help:"Run the server. The first start makes the data directory."`
 	Provider providerCommand `cmd:"" help:"Prepare credential providers."`
 	Issuer   issuerCommand   `cmd:"" help:"Trust issuers of user JWTs."`
+	Keys     keysCommand     `cmd:"" help:"Keys that seal token vaults or sign client assertions."`
 	Doctor   doctorCommand   `cmd:"" help:"Check an installation, and say how to mend it."`
 	DB       dbCommand       `cmd:"" name:"db" help:"Look after the database: schema, copies, PostgreSQL."`
 	Backup   backupCommand   `cmd:"" help:"Write an encrypted backup of an installation, which may be running."`
@@ -23,7 +24,7 @@ type cli struct {
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 }
 
-const helpKEK = "URI of the key-encryption key: file:PATH of a master key file. Default: master.key in the data directory."
+const helpKEK = "URI of the key-encryption key: file:PATH of a master key file, or of a symmetric key at a key management service (awskms://, gcpkms://, azurekeyvault://, openbao://). Default: master.key in the data directory."
 
 // installationFlags say which installation is meant.
 type installationFlags struct {

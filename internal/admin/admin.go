@@ -1,6 +1,6 @@
 // Package admin is the plane of the installation's own matters. Its operations are extensions of the API.
 //
-// It protects who may come in: which issuers' users an account accepts.
+// It protects who may come in: which issuers' users an account accepts; and what everything rests on: the keys of an account.
 package admin
 
 import (
@@ -12,12 +12,14 @@ import (
 	"credence/internal/fault"
 	"credence/internal/iam"
 	"credence/internal/store"
+	"credence/internal/vault"
 	"credence/internal/wire"
 )
 
 // Config is what the plane is made of.
 type Config struct {
-	Store    *store.Store
+	Vault    *vault.Vault
+	Store    *store.Store // for rows without secrets
 	Gate     *access.Gate
 	ARNs     iam.ARNs
 	CheckURL func(string) error // refuses a URL that Credence would not call

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -21,6 +22,7 @@ import (
 	"credence/internal/iam"
 	"credence/internal/store"
 	"credence/internal/telemetry"
+	"credence/internal/vault"
 	"credence/internal/wire"
 )
 
@@ -55,13 +57,21 @@ func openAt(t *testing.T, path string, out egress.Config) bed {
 	s, err := store.Open(context.Background(), store.Config{Path: path})
 	must(t, err)
 	t.Cleanup(func() { must(t, s.Close()) })
+	master, err := vault.NewMasterKey()
+	must(t, err)
+	file := filepath.Join(t.TempDir(), "master.key")
+	must(t, os.WriteFile(file, master, 0o600))
+	kek, err := vault.OpenKEK("file:" + file)
+	must(t, err)
+	v, err := vault.New(context.Background(), vault.Config{Store: s, KEK: kek, Metrics: telemetry.New()})
+	must(t, err)
 	for _, account := range []string{alpha, beta} {
-		must(t, s.InsertAccount(account, time.Now(), nil))
+		must(t, v.CreateAccount(account))
 	}
 	client, err := egress.New(out)
 	must(t, err)
 	return bed{admin.New(admin.Config{
-		Store: s, Gate: access.New(audit.New(s), telemetry.New()), ARNs: iam.ARNs{Region: "eu-west-1"}, CheckURL: client.CheckURL,
+		Vault: v, Store: s, Gate: access.New(audit.New(s), telemetry.New()), ARNs: iam.ARNs{Region: "eu-west-1"}, CheckURL: client.CheckURL,
 	}), s}
 }
 

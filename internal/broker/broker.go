@@ -120,21 +120,20 @@ func (b *Broker) vendorCall(ctx context.Context, account, target string, v provi
 	return t, err
 }
 
-// endpoint is the token endpoint of a provider with its client authentication.
+// endpoint is the token endpoint of a provider with its client authentication, which is good for one request.
 func (b *Broker) endpoint(ctx context.Context, p *vault.OAuth2Provider, v provider.Vendor) (oauth.Endpoint, error) {
-	clientSecret, err := b.Vault.ClientSecret(ctx, p)
-	if err != nil {
-		return oauth.Endpoint{}, err
+	auth := oauth.ClientAuth{Method: v.AuthMethod, ID: p.Config.ClientID}
+	var err error
+	if auth.Method == oauth.PrivateKeyJWT {
+		auth.Assertion, err = b.Vault.SignClientAssertion(ctx, p, v)
+	} else {
+		auth.Secret, err = b.Vault.ClientSecret(ctx, p)
 	}
-	return b.endpointWith(p, v, clientSecret), nil
+	return endpointWith(v, auth), err
 }
 
-func (b *Broker) endpointWith(p *vault.OAuth2Provider, v provider.Vendor, clientSecret secret.String) oauth.Endpoint {
-	return oauth.Endpoint{
-		URL:                    v.TokenEndpoint,
-		Auth:                   oauth.ClientAuth{Method: v.AuthMethod, ID: p.Config.ClientID, Secret: clientSecret},
-		ResponseScopeSeparator: v.ResponseScopeSeparator, Header: v.Header, JSON: v.JSONRequest,
-	}
+func endpointWith(v provider.Vendor, auth oauth.ClientAuth) oauth.Endpoint {
+	return oauth.Endpoint{URL: v.TokenEndpoint, Auth: auth, ResponseScopeSeparator: v.ResponseScopeSeparator, Header: v.Header, JSON: v.JSONRequest}
 }
 
 // vendor finds the vendor of a provider; one that cannot be reached for discovery is to be tried again later.

@@ -42,7 +42,8 @@ const (
 // revokeLost puts tokens that a vendor has just given, and that nobody can have any more, into the outbox. When that fails, they are lost to us, too; the
 // log says so.
 func (b *Broker) revokeLost(p *vault.OAuth2Provider, g store.Grant) {
-	r := store.Revocation{ID: rand.Text() + "/" + g.Key, Cause: store.CauseLost, Grant: g, Vendor: p.Row.Vendor, Config: p.Row.Config, ClientSecret: p.Row.ClientSecret}
+	r := store.Revocation{ID: rand.Text() + "/" + g.Key, Cause: store.CauseLost, Grant: g, Vendor: p.Row.Vendor, Config: p.Row.Config, ClientSecret: p.Row.ClientSecret,
+		ClientSecretAt: p.Row.ClientSecretAt, AssertionKey: p.Row.AssertionKey, AssertionClaims: p.Row.AssertionClaims}
 	_, err := retryWrite(func() (int64, error) { return 0, b.Writes.InsertRevocation(r) })
 	if err != nil {
 		b.Log.Error("tokens of a deleted grant cannot be revoked", "account", g.Account, "workload", g.Workload, "provider", g.Provider, "cause", err.Error())
@@ -135,10 +136,7 @@ func (b *Broker) revoke(ctx context.Context, r *store.Revocation) (state store.R
 	} else if inUse {
 		return store.RevocationKept, "not sent: the vendor might end another grant, which is in use, with it", nil
 	}
-	e, err := b.endpoint(ctx, p, v)
-	if errors.Is(err, fault.NotFound) || errors.Is(err, fault.AccessDenied) {
-		e, err = b.endpointWith(p, v, secret.String{}), nil // a secret kept elsewhere may be gone by now; some vendors do without
-	}
+	e, err := b.revocationEndpoint(ctx, p, v)
 	if err != nil {
 		return "", "", err
 	}
@@ -148,11 +146,8 @@ func (b *Broker) revoke(ctx context.Context, r *store.Revocation) (state store.R
 		}
 	}
 	to := oauth.Revocation{
-		URL: v.Revocation.Endpoint, Auth: e.Auth, Header: v.Header, Method: v.Revocation.Method, Parameter: v.Revocation.Parameter,
+		URL: v.Revocation.Endpoint, Header: v.Header, Method: v.Revocation.Method, Parameter: v.Revocation.Parameter,
 		NoHint: v.Revocation.NoHint, JSON: v.Revocation.JSON, GoneStatus: v.Revocation.GoneStatus,
-	}
-	if v.Revocation.Auth != "" {
-		to.Auth.Method = v.Revocation.Auth
 	}
 	for _, t := range []struct {
 		kind  oauth.TokenKind
@@ -168,6 +163,13 @@ func (b *Broker) revoke(ctx context.Context, r *store.Revocation) (state store.R
 		token, err := t.open(ctx, r.Grant)
 		if err != nil {
 			return "", "", err
+		}
+		if e, err = b.revocationEndpoint(ctx, p, v); err != nil { // an assertion is used once
+			return "", "", err
+		}
+		to.Auth = e.Auth
+		if v.Revocation.Auth != "" {
+			to.Auth.Method = v.Revocation.Auth
 		}
 		said, err := b.revokeToken(ctx, r.Grant.Account, v, to, t.kind, token)
 		if e, ok := errors.AsType[*oauth.Error](err); ok && e.Outcome == oauth.Refused && e.Code == "unsupported_token_type" {
@@ -185,6 +187,15 @@ func (b *Broker) revoke(ctx context.Context, r *store.Revocation) (state store.R
 		return store.RevocationUnsupported, "the vendor cannot revoke the tokens that there are", nil
 	}
 	return store.RevocationDone, answer, nil
+}
+
+// revocationEndpoint is endpoint; a secret that is kept elsewhere may be gone by now, and some vendors do without.
+func (b *Broker) revocationEndpoint(ctx context.Context, p *vault.OAuth2Provider, v provider.Vendor) (oauth.Endpoint, error) {
+	e, err := b.endpoint(ctx, p, v)
+	if errors.Is(err, fault.NotFound) || errors.Is(err, fault.AccessDenied) {
+		return endpointWith(v, oauth.ClientAuth{Method: v.AuthMethod, ID: p.Config.ClientID}), nil
+	}
+	return e, err
 }
 
 // revokeToken is one call to a revocation endpoint, with its own deadline and metric.

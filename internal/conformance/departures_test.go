@@ -32,8 +32,8 @@ var refusals = []*refusal{
 		how:    "The flow `ON_BEHALF_OF_TOKEN_EXCHANGE` is refused.", why: "It comes in a later version.",
 	},
 	{
-		places: regexp.MustCompile(`privateKeyJwtConfig|clientAuthenticationMethod=(PRIVATE_KEY_JWT|AWS_IAM_ID_TOKEN_JWT)`),
-		how:    "Client authentication by assertions (`PRIVATE_KEY_JWT`, `AWS_IAM_ID_TOKEN_JWT`) is refused.", why: "It comes in a later version.",
+		places: regexp.MustCompile(`clientAuthenticationMethod=AWS_IAM_ID_TOKEN_JWT`),
+		how:    "Client authentication by an ID token of our own (`AWS_IAM_ID_TOKEN_JWT`) is refused.", why: "It comes in a later version.",
 	},
 }
 

@@ -331,6 +331,15 @@ func (w *world) oauth2Configs(t *testing.T) []sample {
 		{"Okta, secret elsewhere", obj{"credentialProviderVendor": "OktaOauth2", "oauth2ProviderConfigInput": obj{"includedOauth2ProviderConfig": with(elsewhere, metadata)}}},
 		{"a host of the customer", with(config("GithubOauth2", "githubOauth2ProviderConfig"), obj{"vendorHost": "github.example.com"})},
 	}
+	for _, a := range []struct{ algorithm, spec string }{{"RS256", "RSA_2048"}, {"PS256", "RSA_2048"}, {"ES256", "ECC_NIST_P256"}} {
+		key := w.extension(t, "CreateKey", obj{"keyUsage": "CLIENT_ASSERTION", "keySpec": a.spec, "clientId": "client-1"})["keyArn"]
+		all = append(all, sample{"private_key_jwt, " + a.algorithm, obj{"credentialProviderVendor": "CustomOauth2", "oauth2ProviderConfigInput": obj{"customOauth2ProviderConfig": with(discovery, obj{
+			"clientId": "client-1", "clientAuthenticationMethod": "PRIVATE_KEY_JWT", "privateKeyJwtConfig": obj{
+				"privateKeySource": obj{"kmsKeySource": obj{"kmsKeyArn": key}}, "signingAlgorithm": a.algorithm,
+				"additionalHeaderClaims": obj{"x5t#S256": "v"}, "additionalPayloadClaims": obj{"tenant": "a"},
+			},
+		})}}})
+	}
 	member := map[string]string{}
 	for _, vendor := range []string{"Google", "Github", "Slack", "Salesforce", "Microsoft", "Atlassian", "Linkedin"} {
 		member[vendor+"Oauth2"] = strings.ToLower(vendor) + "Oauth2ProviderConfig"

@@ -28,11 +28,11 @@ func (c *Control) CreateOauth2CredentialProvider(ctx context.Context, caller iam
 	if err := c.allow(caller, "CreateOauth2CredentialProvider", arn, c.ARNs.Vault(caller.Account, iam.DefaultVault)); err != nil {
 		return nil, err
 	}
-	config, clientSecret, err := c.config(in.CredentialProviderVendor, in.Oauth2ProviderConfigInput, in.VendorHost)
+	config, clientSecret, assertions, err := c.config(in.CredentialProviderVendor, in.Oauth2ProviderConfigInput, in.VendorHost)
 	if err != nil {
 		return nil, err
 	}
-	if clientSecret.isZero() {
+	if clientSecret.isZero() && config.AuthMethod != wire.MethodPrivateKeyJwt {
 		return nil, fault.Invalid(clientSecret.path, "is required")
 	}
 	if err := checkTags(in.Tags); err != nil {
@@ -56,6 +56,9 @@ func (c *Control) CreateOauth2CredentialProvider(ctx context.Context, caller iam
 		Account: caller.Account, Name: in.Name, Incarnation: rand.Text(), Generation: rand.Text(), CallbackID: callbackID, Vendor: string(config.Vendor),
 		ClientSecretAt: clientSecret.at, CreatedAt: now, UpdatedAt: now,
 	}}
+	if err := c.assertions(ctx, assertions, nil, &p); err != nil {
+		return nil, err
+	}
 	err = c.Vault.InsertOAuth2Provider(ctx, p, clientSecret.value, store.Tags{Resource: oauth2ProviderResource(in.Name), Values: in.Tags})
 	if errors.Is(err, fault.Conflict) {
 		return nil, fault.New(fault.Conflict, "An OAuth2 credential provider named %q already exists", in.Name)
@@ -63,7 +66,10 @@ func (c *Control) CreateOauth2CredentialProvider(ctx context.Context, caller iam
 	if err != nil {
 		return nil, err
 	}
-	d := c.describeOAuth2Provider(&p)
+	d, err := c.describeOAuth2Provider(ctx, &p)
+	if err != nil {
+		return nil, err
+	}
 	return &wire.CreateOauth2CredentialProviderOutput{
 		ClientSecretArn: d.ClientSecretArn, ClientSecretJsonKey: d.ClientSecretJsonKey, ClientSecretSource: d.ClientSecretSource, Name: d.Name,
 		CredentialProviderArn: d.CredentialProviderArn, CallbackUrl: d.CallbackUrl, Oauth2ProviderConfigOutput: d.Oauth2ProviderConfigOutput, Status: d.Status,
@@ -95,7 +101,7 @@ func (c *Control) GetOauth2CredentialProvider(ctx context.Context, caller iam.Ca
 	if err != nil {
 		return nil, notFound(err, arn)
 	}
-	return c.describeOAuth2Provider(p), nil
+	return c.describeOAuth2Provider(ctx, p)
 }
 
 // ListOauth2CredentialProviders lists the providers of the account by name, at most 20 at a time.
@@ -131,7 +137,7 @@ func (c *Control) UpdateOauth2CredentialProvider(ctx context.Context, caller iam
 	if err := c.allow(caller, "UpdateOauth2CredentialProvider", arn, c.ARNs.Vault(caller.Account, iam.DefaultVault)); err != nil {
 		return nil, err
 	}
-	config, clientSecret, err := c.config(in.CredentialProviderVendor, in.Oauth2ProviderConfigInput, in.VendorHost)
+	config, clientSecret, assertions, err := c.config(in.CredentialProviderVendor, in.Oauth2ProviderConfigInput, in.VendorHost)
 	if err != nil {
 		return nil, err
 	}
@@ -156,8 +162,12 @@ func (c *Control) UpdateOauth2CredentialProvider(ctx context.Context, caller iam
 		if in.ScopeMatch != nil {
 			p.Config.ScopeMatch = *in.ScopeMatch
 		}
+		signs, signed := p.Config.AuthMethod == wire.MethodPrivateKeyJwt, current.Config.AuthMethod == wire.MethodPrivateKeyJwt
+		if signed && !signs && clientSecret.isZero() {
+			return fault.Invalid(clientSecret.path, "is required: with %s none was stored", current.Config.AuthMethod)
+		}
 		if !current.Config.SameGeneration(p.Config) {
-			if clientSecret.isZero() {
+			if clientSecret.isZero() && !signs {
 				return fault.Invalid(clientSecret.path, "is required when the issuer, the host of an endpoint or the client id changes: the stored secret is not sent to another vendor or for another client")
 			}
 			p.Row.Generation = rand.Text()
@@ -165,8 +175,11 @@ func (c *Control) UpdateOauth2CredentialProvider(ctx context.Context, caller iam
 		if err := clientSecret.checkKept(current.Row.ClientSecretAt); err != nil {
 			return err
 		}
-		if clientSecret.at != (store.Reference{}) {
+		if clientSecret.at != (store.Reference{}) || signs {
 			p.Row.ClientSecretAt = clientSecret.at
+		}
+		if err := c.assertions(ctx, assertions, current, &p); err != nil {
+			return err
 		}
 		p.Row.UpdatedAt = time.Now()
 		return c.Vault.UpdateOAuth2Provider(ctx, p, clientSecret.value)
@@ -174,7 +187,10 @@ func (c *Control) UpdateOauth2CredentialProvider(ctx context.Context, caller iam
 	if err != nil {
 		return nil, err
 	}
-	d := c.describeOAuth2Provider(&p)
+	d, err := c.describeOAuth2Provider(ctx, &p)
+	if err != nil {
+		return nil, err
+	}
 	return &wire.UpdateOauth2CredentialProviderOutput{
 		ClientSecretArn: d.ClientSecretArn, ClientSecretJsonKey: d.ClientSecretJsonKey, ClientSecretSource: d.ClientSecretSource, Name: d.Name,
 		CredentialProviderVendor: d.CredentialProviderVendor, CredentialProviderArn: d.CredentialProviderArn, CallbackUrl: d.CallbackUrl,
@@ -241,11 +257,11 @@ func vendorMember(vendor wire.CredentialProviderVendor, in *wire.Oauth2ProviderC
 }
 
 // config reads the union member that belongs to the vendor, and refuses what this version cannot do.
-func (c *Control) config(vendor wire.CredentialProviderVendor, in *wire.Oauth2ProviderConfigInput, host *string) (provider.Config, given, error) {
+func (c *Control) config(vendor wire.CredentialProviderVendor, in *wire.Oauth2ProviderConfigInput, host *string) (provider.Config, given, privateKeyJWT, error) {
 	const union = "oauth2ProviderConfigInput"
 	cfg := provider.Config{Vendor: vendor}
-	refuse := func(member, format string, args ...any) (provider.Config, given, error) {
-		return cfg, given{}, fault.Invalid(member, format, args...)
+	refuse := func(member, format string, args ...any) (provider.Config, given, privateKeyJWT, error) {
+		return cfg, given{}, privateKeyJWT{}, fault.Invalid(member, format, args...)
 	}
 	preset, isPreset := c.Resolver.Preset(vendor)
 	if host != nil {
@@ -276,7 +292,7 @@ func (c *Control) config(vendor wire.CredentialProviderVendor, in *wire.Oauth2Pr
 		cfg.Tenant = *v.tenant
 	}
 	if err := c.endpoints(&cfg, preset, path, v); err != nil {
-		return cfg, given{}, err
+		return cfg, given{}, privateKeyJWT{}, err
 	}
 	if cfg.Host != "" {
 		if err := c.CheckURL(c.Resolver.Located(cfg).TokenEndpoint); err != nil {
@@ -284,7 +300,7 @@ func (c *Control) config(vendor wire.CredentialProviderVendor, in *wire.Oauth2Pr
 		}
 	}
 	s, err := giveSecret(path+".clientSecret", path+".clientSecret", v.secret, v.source, v.reference)
-	return cfg, s, err
+	return cfg, s, privateKeyJWT{}, err
 }
 
 // validTenant is true of what stays one segment of a path.
@@ -319,16 +335,16 @@ func (c *Control) endpoints(cfg *provider.Config, preset provider.Vendor, path s
 	return nil
 }
 
-func (c *Control) customConfig(cfg provider.Config, path string, in *wire.CustomOauth2ProviderConfigInput) (provider.Config, given, error) {
-	refuse := func(member, format string, args ...any) (provider.Config, given, error) {
-		return cfg, given{}, fault.Invalid(path+"."+member, format, args...)
+func (c *Control) customConfig(cfg provider.Config, path string, in *wire.CustomOauth2ProviderConfigInput) (provider.Config, given, privateKeyJWT, error) {
+	refuse := func(member, format string, args ...any) (provider.Config, given, privateKeyJWT, error) {
+		return cfg, given{}, privateKeyJWT{}, fault.Invalid(path+"."+member, format, args...)
 	}
 	const unsupported = "is not supported by this version of Credence"
 	switch {
 	case in.OnBehalfOfTokenExchangeConfig != nil:
 		return refuse("onBehalfOfTokenExchangeConfig", unsupported)
-	case in.PrivateKeyJwtConfig != nil:
-		return refuse("privateKeyJwtConfig", unsupported)
+	case in.PrivateKeyJwtConfig != nil && value(in.ClientAuthenticationMethod) != wire.MethodPrivateKeyJwt:
+		return refuse("privateKeyJwtConfig", "is for clientAuthenticationMethod %s", wire.MethodPrivateKeyJwt)
 	case in.PrivateEndpoint != nil:
 		return refuse("privateEndpoint", "is a thing of AWS networks: to reach a private authorization server, start Credence with --allow-private-hosts HOST")
 	case in.PrivateEndpointOverrides != nil:
@@ -338,8 +354,8 @@ func (c *Control) customConfig(cfg provider.Config, path string, in *wire.Custom
 	}
 	cfg.ClientID = *in.ClientId
 	if m := in.ClientAuthenticationMethod; m != nil {
-		if *m != wire.MethodClientSecretBasic && *m != wire.MethodClientSecretPost {
-			return refuse("clientAuthenticationMethod", "%s %s: use CLIENT_SECRET_BASIC or CLIENT_SECRET_POST", *m, unsupported)
+		if *m == wire.MethodAwsIamIdTokenJwt {
+			return refuse("clientAuthenticationMethod", "%s %s: use CLIENT_SECRET_BASIC, CLIENT_SECRET_POST or PRIVATE_KEY_JWT", *m, unsupported)
 		}
 		cfg.AuthMethod = *m
 	}
@@ -366,10 +382,13 @@ func (c *Control) customConfig(cfg provider.Config, path string, in *wire.Custom
 		}
 	}
 	s, err := giveSecret(path+".clientSecret", path+".clientSecret", in.ClientSecret, in.ClientSecretSource, in.ClientSecretConfig)
-	return cfg, s, err
+	if err == nil && cfg.AuthMethod == wire.MethodPrivateKeyJwt && !s.isZero() {
+		err = fault.Invalid(s.member(), "is not used with %s", cfg.AuthMethod)
+	}
+	return cfg, s, privateKeyJWT{path + ".privateKeyJwtConfig", value(in.PrivateKeyJwtConfig)}, err
 }
 
-func (c *Control) describeOAuth2Provider(p *vault.OAuth2Provider) *wire.GetOauth2CredentialProviderOutput {
+func (c *Control) describeOAuth2Provider(ctx context.Context, p *vault.OAuth2Provider) (*wire.GetOauth2CredentialProviderOutput, error) {
 	out := &wire.GetOauth2CredentialProviderOutput{
 		Name: p.Row.Name, CredentialProviderArn: c.ARNs.OAuth2Provider(p.Row.Account, p.Row.Name), CredentialProviderVendor: p.Config.Vendor,
 		CallbackUrl:                new(provider.CallbackURL(c.PublicURL, p.Row.CallbackID)),
@@ -386,7 +405,11 @@ func (c *Control) describeOAuth2Provider(p *vault.OAuth2Provider) *wire.GetOauth
 	if p.Config.Host != "" {
 		out.VendorHost = &p.Config.Host
 	}
-	return out
+	var err error
+	if custom := out.Oauth2ProviderConfigOutput.CustomOauth2ProviderConfig; custom != nil {
+		custom.PrivateKeyJwtConfig, err = c.describeAssertions(ctx, p)
+	}
+	return out, err
 }
 
 func (c *Control) describeConfig(cfg provider.Config) *wire.Oauth2ProviderConfigOutput {

@@ -349,10 +349,10 @@ var customInVain = map[string]struct {
 	"on-behalf-of": {func(in *customInput) {
 		in.OnBehalfOfTokenExchangeConfig = &wire.OnBehalfOfTokenExchangeConfigType{GrantType: wire.GrantTypeTokenExchange}
 	}, "onBehalfOfTokenExchangeConfig", "is not supported"},
-	"private_key_jwt": {func(in *customInput) { in.PrivateKeyJwtConfig = &wire.PrivateKeyJwtConfig{} }, "privateKeyJwtConfig", "is not supported"},
-	"method PRIVATE_KEY_JWT": {func(in *customInput) {
+	"private_key_jwt with a client secret": {func(in *customInput) { in.PrivateKeyJwtConfig = &wire.PrivateKeyJwtConfig{} }, "privateKeyJwtConfig", "is for clientAuthenticationMethod PRIVATE_KEY_JWT"},
+	"a client secret with PRIVATE_KEY_JWT": {func(in *customInput) {
 		in.ClientAuthenticationMethod = new(wire.MethodPrivateKeyJwt)
-	}, "clientAuthenticationMethod", "PRIVATE_KEY_JWT is not supported by this version of Credence: use CLIENT_SECRET_BASIC or CLIENT_SECRET_POST"},
+	}, "clientSecret", "is not used with PRIVATE_KEY_JWT"},
 	"method AWS_IAM_ID_TOKEN_JWT": {func(in *customInput) {
 		in.ClientAuthenticationMethod = new(wire.MethodAwsIamIdTokenJwt)
 	}, "clientAuthenticationMethod", "AWS_IAM_ID_TOKEN_JWT is not supported"},

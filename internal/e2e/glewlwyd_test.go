@@ -107,7 +107,7 @@ func newGlewlwyd() (_ *vendor, err error) {
 	if err := admin.configure(v); err != nil {
 		return nil, err
 	}
-	v.allow = func(client, redirectURI string) error {
+	v.allow = func(client, redirectURI string, _ json.RawMessage) error {
 		v.add(vendorEvent{Event: "registered", Client: client, RedirectURI: redirectURI})
 		return admin.client(http.MethodPut, "/client/"+v.clients[client].ID, v.clients[client], redirectURI)
 	}

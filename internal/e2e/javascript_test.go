@@ -27,9 +27,10 @@ func TestJavaScript(t *testing.T) {
 	t.Run("tags", func(t *testing.T) { tags(t, a.in(t)) })
 	t.Run("tokens of a workload", func(t *testing.T) { workloadTokens(t, a.in(t), e) })
 	t.Run("tokens of a user", func(t *testing.T) { userTokens(t, a.in(t), e) })
+	t.Run("keys of the token vault", func(t *testing.T) { vaultKeys(t, a.in(t), e) })
 	t.Run("errors", func(t *testing.T) { errorClasses(t, a.in(t), e) })
 	for _, op := range awsapi.Operations(nil, nil) {
-		if !a.called[op.Name] {
+		if !a.called[op.Name] && op.Name != "ResetTokenVaultKeyMaterial" { // which this version of the SDK does not know (vaultKeys)
 			t.Errorf("%s is served, and was not called", op.Name)
 		}
 	}

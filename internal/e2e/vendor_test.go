@@ -21,7 +21,7 @@ import (
 type vendor struct {
 	issuer  string
 	clients map[string]vendorClient // by name
-	allow   func(client, redirectURI string) error
+	allow   func(client, redirectURI string, jwk json.RawMessage) error
 	stop    func() (said string, err error)
 
 	mu     sync.Mutex
@@ -89,8 +89,8 @@ func newVendor() (*vendor, error) {
 	if err != nil {
 		return nil, err
 	}
-	v.allow = func(client, redirectURI string) error {
-		return program.tell(map[string]string{"client": client, "redirectUri": redirectURI})
+	v.allow = func(client, redirectURI string, jwk json.RawMessage) error {
+		return program.tell(map[string]any{"client": client, "redirectUri": redirectURI, "jwk": jwk})
 	}
 	v.stop = program.stop
 	select {
@@ -143,7 +143,13 @@ func (v *vendor) seen() []vendorEvent {
 // register tells the vendor the redirect URI of a client, as a developer does in a vendor's console.
 func (v *vendor) register(t testing.TB, client, redirectURI string) {
 	t.Helper()
-	if err := v.allow(client, redirectURI); err != nil {
+	v.registerWith(t, client, redirectURI, nil)
+}
+
+// registerWith is register, with the public key (a JWK) of a client that signs.
+func (v *vendor) registerWith(t testing.TB, client, redirectURI string, jwk json.RawMessage) {
+	t.Helper()
+	if err := v.allow(client, redirectURI, jwk); err != nil {
 		t.Fatal(err)
 	}
 	await(t, "the vendor to register "+redirectURI, func() bool {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net/http/httptest"
 	"strings"
@@ -28,7 +29,7 @@ func newZitadel() (*vendor, error) {
 		v.clients["short"].ID:   storage.WebClient(v.clients["short"].ID, v.clients["short"].Secret),
 		v.clients["machine"].ID: storage.WebClient(v.clients["machine"].ID, v.clients["machine"].Secret), // so that it may introspect
 	})}
-	v.allow = func(client, redirectURI string) error {
+	v.allow = func(client, redirectURI string, _ json.RawMessage) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.redirectURIs = append(s.redirectURIs, redirectURI)

@@ -157,6 +157,9 @@ region = eu-central-1
 [profile role-of-nobody]
 role_arn = arn:aws:iam::999900001111:role/r
 source_profile = empty
+[profile role-of-reader]
+role_arn = arn:aws:iam::999900001111:role/r
+source_profile = reader
 `)
 	d := newAWS(t, map[string]string{awsHome + "a/x": `{"k":"v"}`, awsHome + "b/x": `{"k":"v"}`, awsHome + "c/x": `{"k":"v"}`, awsHome + "d/x": `{"k":"v"}`, awsHome + "e/x": `{"k":"v"}`})
 	value := func(folder, identity string) string {
@@ -174,6 +177,9 @@ source_profile = empty
 	}
 	if got := d.seen(); got != "" {
 		t.Errorf("it asked all the same, as %s", got)
+	}
+	if _, err := (&awsBackend{}).client(t.Context(), awsClient{region: "eu-central-1", identity: "profile:role-of-reader"}); err != nil {
+		t.Errorf("a role that a profile with credentials assumes: %v", err)
 	}
 }
 

@@ -13,10 +13,10 @@ import (
 // files reads secrets that are files, such as those that Kubernetes mounts.
 type files struct{}
 
-// read opens a file below the directory that the prefix names. The kernel resolves each symlink below that directory, so that none leads out of it,
-// whatever it led to before.
+// read opens a file below the directory that the prefix names. os.Root takes each step, symlinks included, from a directory that it holds open: none leads
+// out, whatever is swapped meanwhile.
 func (files) read(p prefix, r reference) (_ members, err error) {
-	root, err := os.OpenRoot("/" + strings.Join(p.path, "/"))
+	root, err := os.OpenRoot(p.directory())
 	if err != nil {
 		return nil, fileError(err)
 	}

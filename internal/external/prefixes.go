@@ -134,6 +134,21 @@ func (p prefix) checkEndpoint() error {
 	return nil
 }
 
+// Directories are those that prefixes name, of whatever account.
+func (p *Prefixes) Directories() (dirs []string) {
+	for _, list := range p.of {
+		for _, one := range list {
+			if one.scheme == fileScheme {
+				dirs = append(dirs, one.directory())
+			}
+		}
+	}
+	slices.Sort(dirs)
+	return dirs
+}
+
+func (p prefix) directory() string { return "/" + strings.Join(p.path, "/") }
+
 // covers reports whether r is what the prefix names, or below it.
 func (p prefix) covers(r reference) bool {
 	if p.scheme != r.scheme || p.kind != r.kind || p.authority != r.authority || p.query != r.query || len(r.path) < len(p.path) || !slices.Equal(p.path, r.path[:len(p.path)]) {

@@ -243,7 +243,7 @@ func FuzzReference(f *testing.F) {
 	for _, id := range outside {
 		f.Add(id)
 	}
-	for _, seed := range []string{"file:///run/a/github", "agents/github", awsHome + "agents/x", "openbao://[2001:DB8::1]:8200/kv/x", "gcp-secretmanager://projects/p/secrets/x", "vault://bao.example.com/kv/agents/a%20b"} {
+	for _, seed := range []string{"file:///run/a/github", "agents/!", "agents/github", awsHome + "agents/x", "openbao://[2001:DB8::1]:8200/kv/x", "gcp-secretmanager://projects/p/secrets/x", "vault://bao.example.com/kv/agents/a%20b"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, id string) {

@@ -64,6 +64,16 @@ func (a ARNs) Secret(account, kind, provider, incarnation string) string {
 	return "arn:aws:secretsmanager:" + a.Region + ":" + account + ":secret:bedrock-agentcore-identity!" + DefaultVault + "/" + kind + "/" + provider + "-" + suffix
 }
 
+// Key is a key that was registered with the server.
+func (a ARNs) Key(account, id string) string {
+	return "arn:aws:kms:" + a.Region + ":" + account + ":key/" + id
+}
+
+// KeyID is the id in the ARN of a key of the account; it is false of any other ARN.
+func (a ARNs) KeyID(account, arn string) (string, bool) {
+	return strings.CutPrefix(arn, a.Key(account, ""))
+}
+
 // Extension is a resource of Credence's own operations.
 func (a ARNs) Extension(account, kind, id string) string {
 	return "arn:aws:credence:" + a.Region + ":" + account + ":" + kind + "/" + id

@@ -12,17 +12,19 @@ import (
 // AuthMethod is how a client proves who it is, by its name in the IANA registry "OAuth Token Endpoint Authentication Methods".
 type AuthMethod string
 
-// The methods of RFC 6749 section 2.3.1.
+// The methods of RFC 6749 section 2.3.1, and of RFC 7523 section 2.2.
 const (
 	ClientSecretBasic AuthMethod = "client_secret_basic"
 	ClientSecretPost  AuthMethod = "client_secret_post"
+	PrivateKeyJWT     AuthMethod = "private_key_jwt"
 )
 
 // ClientAuth is one client's method and credentials.
 type ClientAuth struct {
-	Method AuthMethod
-	ID     string
-	Secret secret.String
+	Method    AuthMethod
+	ID        string
+	Secret    secret.String
+	Assertion secret.String // with PrivateKeyJWT, made for one request
 }
 
 // apply adds the credentials to exactly one of header and form.
@@ -36,8 +38,12 @@ func (a ClientAuth) apply(header http.Header, form url.Values) error {
 	case ClientSecretPost:
 		form.Set("client_id", a.ID)
 		form.Set("client_secret", a.Secret.Reveal())
+	case PrivateKeyJWT:
+		form.Set("client_id", a.ID)
+		form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+		form.Set("client_assertion", a.Assertion.Reveal())
 	default:
-		return fmt.Errorf("client authentication method %q is neither %s nor %s", a.Method, ClientSecretBasic, ClientSecretPost)
+		return fmt.Errorf("client authentication method %q is none of %s, %s, %s", a.Method, ClientSecretBasic, ClientSecretPost, PrivateKeyJWT)
 	}
 	return nil
 }

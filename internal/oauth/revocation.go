@@ -85,7 +85,7 @@ func (c *Client) Revoke(ctx context.Context, r Revocation, kind TokenKind, token
 	}
 	call := newCall(ctx, "revocation request", r.URL)
 	defer func() { done(call, err) }()
-	answered, err := c.send(ctx, call, method, r.URL, header, text, []secret.String{token, auth.Secret})
+	answered, err := c.send(ctx, call, method, r.URL, header, text, []secret.String{token, auth.Secret, auth.Assertion})
 	if err != nil {
 		return "", err
 	}

@@ -73,7 +73,7 @@ func (c *Client) post(ctx context.Context, e Endpoint, form url.Values, sent ...
 	call := newCall(ctx, "token request", e.URL)
 	call.Set("oauth2.grant_type", form.Get("grant_type"))
 	defer func() { done(call, err) }()
-	r, err := c.send(ctx, call, http.MethodPost, e.URL, header, text, append(sent, e.Auth.Secret))
+	r, err := c.send(ctx, call, http.MethodPost, e.URL, header, text, append(sent, e.Auth.Secret, e.Auth.Assertion))
 	if err != nil {
 		return Token{}, err
 	}

@@ -153,12 +153,26 @@ func TestClientAuthentication(t *testing.T) {
 			t.Errorf("form %v, Authorization %q", got.form, got.header.Get("Authorization"))
 		}
 	})
-	t.Run("neither", func(t *testing.T) {
+	t.Run("assertion", func(t *testing.T) {
+		v := newVendor(t, says(400, nil, `{"error":"invalid_client","error_description":"no: planted-assertion"}`))
+		e := endpoint(v)
+		e.Auth = oauth.ClientAuth{Method: oauth.PrivateKeyJWT, ID: id, Assertion: secret.New("planted-assertion")}
+		_, err := newClient().ClientCredentials(t.Context(), e, oauth.ClientCredentialsGrant{Extra: url.Values{"client_assertion": {"other"}}})
+		if err == nil || strings.Contains(err.Error(), "planted") {
+			t.Errorf("the error repeats the assertion: %v", err)
+		}
+		got := v.only(t)
+		if got.form.Get("client_id") != id || got.form.Get("client_assertion") != "planted-assertion" || got.form.Has("client_secret") || got.header.Get("Authorization") != "" ||
+			got.form.Get("client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" {
+			t.Errorf("form %v, Authorization %q", got.form, got.header.Get("Authorization"))
+		}
+	})
+	t.Run("none of them", func(t *testing.T) {
 		v := newVendor(t, says(200, nil, aToken))
 		e := endpoint(v)
-		e.Auth.Method = "private_key_jwt"
+		e.Auth.Method = "tls_client_auth"
 		token, err := newClient().ClientCredentials(t.Context(), e, oauth.ClientCredentialsGrant{})
-		if e := failure(t, token, err); e.Outcome != oauth.NotSent || !strings.Contains(e.Error(), "private_key_jwt") || len(v.requests) != 0 {
+		if e := failure(t, token, err); e.Outcome != oauth.NotSent || !strings.Contains(e.Error(), "tls_client_auth") || len(v.requests) != 0 {
 			t.Errorf("%v, %d requests", err, len(v.requests))
 		}
 	})

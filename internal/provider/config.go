@@ -23,8 +23,10 @@ type Config struct {
 	Metadata     *Metadata                     `json:"metadata,omitempty"`     // also of a preset, instead of its own
 	// AuthMethod as the API said it; "" means the default.
 	AuthMethod wire.ClientAuthenticationMethod `json:"clientAuthenticationMethod,omitempty"`
-	Confirm    wire.Confirm                    `json:"confirm,omitempty"`
-	ScopeMatch wire.ScopeMatch                 `json:"scopeMatch,omitempty"`
+	// SigningAlgorithm of client assertions, with PRIVATE_KEY_JWT.
+	SigningAlgorithm wire.SigningAlgorithm `json:"signingAlgorithm,omitempty"`
+	Confirm          wire.Confirm          `json:"confirm,omitempty"`
+	ScopeMatch       wire.ScopeMatch       `json:"scopeMatch,omitempty"`
 }
 
 // Metadata are explicit endpoints (API shape Oauth2AuthorizationServerMetadata).
@@ -73,6 +75,8 @@ func (c Config) method(otherwise oauth.AuthMethod) oauth.AuthMethod {
 		return oauth.ClientSecretBasic
 	case wire.MethodClientSecretPost:
 		return oauth.ClientSecretPost
+	case wire.MethodPrivateKeyJwt:
+		return oauth.PrivateKeyJWT
 	}
 	if c.Metadata != nil && len(c.Metadata.TokenEndpointAuthMethods) > 0 {
 		return oauth.AuthMethod(c.Metadata.TokenEndpointAuthMethods[0])

@@ -90,8 +90,16 @@ func (c Config) Validate() error {
 	if _, err := egress.New(egress.Config{Dev: c.Dev, AllowPrivate: c.AllowPrivateHosts}); err != nil {
 		problem("--allow-private-hosts: %w", err)
 	}
-	if _, err := external.ParsePrefixes(c.External); err != nil {
+	if elsewhere, err := external.ParsePrefixes(c.External); err != nil {
 		problem("--external: %w", err)
+	} else {
+		for _, dir := range elsewhere.Directories() {
+			for _, own := range []string{c.DataDir, kekPath(c.kek())} {
+				if own != "" && (below(dir, own) || below(own, dir)) {
+					problem("--external file://%s/: %s is this server's own, and what is in it must not be anybody's secret: name a directory apart from it", dir, own)
+				}
+			}
+		}
 	}
 	if _, err := c.limits(); err != nil {
 		problem("--quota %w", err)
@@ -141,6 +149,20 @@ func (c Config) validateInstallation() error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// below reports whether path is dir or below it, also when symlinks lead there.
+func below(dir, path string) bool {
+	real := func(p string) string {
+		p, _ = filepath.Abs(p) // fails only without a working directory
+		for rest := ""; ; p, rest = filepath.Dir(p), filepath.Join(filepath.Base(p), rest) {
+			if resolved, err := filepath.EvalSymlinks(p); err == nil || p == "/" {
+				return filepath.Join(resolved, rest) // rest does not exist yet
+			}
+		}
+	}
+	rel, err := filepath.Rel(real(dir), real(path))
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
 }
 
 func isLoopback(addr string) (bool, error) {

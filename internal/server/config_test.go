@@ -85,6 +85,18 @@ func TestValidate(t *testing.T) {
 		{"metadata", func(c *Config) { c.AllowPrivateHosts = []string{"169.254.169.254"} }, []string{"--allow-private-hosts", "stay closed"}},
 		{"secrets elsewhere", func(c *Config) { c.External = []string{"123456789012=file:///run/secrets/agents/"} }, nil},
 		{"secrets everywhere", func(c *Config) { c.External = []string{"123456789012=file:///"} }, []string{`--external: "123456789012=file:///"`, "too wide"}},
+		{"secrets beside the data directory", func(c *Config) { c.External = []string{"123456789012=file://" + c.DataDir + "-secrets/"} }, nil},
+		{"the data directory as secrets", func(c *Config) { c.External = []string{"123456789012=file://" + c.DataDir + "/"} }, []string{"--external", "this server's own"}},
+		{"secrets in the data directory", func(c *Config) { c.External = []string{"123456789012=file://" + c.DataDir + "/secrets/"} }, []string{"this server's own"}},
+		{"secrets around the data directory", func(c *Config) { c.External = []string{"123456789012=file://" + filepath.Dir(c.DataDir) + "/"} }, []string{"this server's own"}},
+		{"secrets around the data directory, by a symlink", func(c *Config) {
+			link := filepath.Join(t.TempDir(), "link")
+			must(t, os.Symlink(filepath.Dir(c.DataDir), link))
+			c.External = []string{"123456789012=file://" + link + "/"}
+		}, []string{"this server's own"}},
+		{"secrets around the key", func(c *Config) {
+			c.KEK, c.External = "file:/run/keys/master.key", []string{"123456789012=file:///run/keys/"}
+		}, []string{"/run/keys/master.key is this server's own"}},
 		{"another region", func(c *Config) { c.Region = "eu-central-1" }, nil},
 		{"no region", func(c *Config) { c.Region = "" }, []string{`--region ""`, "us-east-1"}},
 		{"a region that is none", func(c *Config) { c.Region = "us east:1" }, []string{`--region "us east:1"`, "us-east-1"}},

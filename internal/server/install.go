@@ -120,7 +120,7 @@ func openVault(ctx context.Context, cfg Config, st *store.Store, kek *vault.KEK,
 	if err != nil {
 		return nil, fmt.Errorf("--external: %w", err)
 	}
-	return vault.New(ctx, vault.Config{Store: st, KEK: kek, External: external.New(elsewhere), Metrics: metrics, Replicas: cfg.Database != ""})
+	return vault.New(ctx, vault.Config{Store: st, KEK: kek, External: external.New(elsewhere), Allowed: elsewhere, Metrics: metrics, Replicas: cfg.Database != ""})
 }
 
 // installShared opens an installation whose database replicas share. Its first account is made once, by whichever replica comes first; that one's data

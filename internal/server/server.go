@@ -145,7 +145,7 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 		ARNs: arns, PublicURL: s.publicURL, Dev: cfg.Dev, Metrics: metrics, Log: cfg.Log,
 	})
 	s.broker = brokerPlane
-	adminPlane := admin.New(admin.Config{Store: st, Gate: gate, ARNs: arns, CheckURL: out.CheckURL})
+	adminPlane := admin.New(admin.Config{Vault: v, Store: st, Gate: gate, ARNs: arns, CheckURL: out.CheckURL})
 
 	limits, err := cfg.limits()
 	if err != nil {
@@ -277,6 +277,7 @@ func (s *Server) Run(ctx context.Context) error {
 	jobs, stopJobs := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() { s.purge(jobs) })
+	running.Go(func() { s.Vault.Watch(jobs) })
 	running.Go(func() { s.broker.RevokeTokens(jobs) })
 	followed := make(chan struct{})
 	followCtx, stopFollowing := context.WithCancel(context.WithoutCancel(ctx)) // requests under way need it to the end

@@ -7,11 +7,14 @@ import (
 	"credence/internal/fault"
 )
 
-// Keyset is a keyset of an account, sealed by the key-encryption key.
+// Keyset is a keyset of an account, sealed by a key.
 type Keyset struct {
 	Account string
 	Purpose string
+	ID      string // random, of the key material: it stays when the keyset is sealed anew
+	KeyID   string // of the Key that seals it; "" for the key-encryption key
 	Sealed  []byte
+	Version int64
 }
 
 // Meta is a value of the whole installation.
@@ -31,7 +34,8 @@ func (s *Store) InsertAccount(account string, at time.Time, keysets []Keyset) er
 			return err
 		}
 		for _, k := range keysets {
-			if err := t.exec(`INSERT INTO keysets (account, purpose, sealed, created_at) VALUES ($1, $2, $3, $4)`, account, k.Purpose, k.Sealed, millis(at)); err != nil {
+			if err := t.exec(`INSERT INTO keysets (account, purpose, id, key_id, sealed, created_at, version) VALUES ($1, $2, $3, $4, $5, $6, 1)`,
+				account, k.Purpose, k.ID, k.KeyID, k.Sealed, millis(at)); err != nil {
 				return err
 			}
 		}
@@ -61,8 +65,8 @@ func (s *Store) Epochs(ctx context.Context) (map[string]int64, error) {
 // Keyset finds an account's keyset of one purpose.
 func (s *Store) Keyset(ctx context.Context, account, purpose string) (Keyset, error) {
 	return readOne(ctx, s, func(r scanner) (k Keyset, err error) {
-		return k, r.Scan(&k.Account, &k.Purpose, &k.Sealed)
-	}, `SELECT account, purpose, sealed FROM keysets WHERE account = $1 AND purpose = $2`, account, purpose)
+		return k, r.Scan(&k.Account, &k.Purpose, &k.ID, &k.KeyID, &k.Sealed, &k.Version)
+	}, `SELECT account, purpose, id, key_id, sealed, version FROM keysets WHERE account = $1 AND purpose = $2`, account, purpose)
 }
 
 // PutUserPolicy adds or replaces a policy document of a user, whom it adds when missing.

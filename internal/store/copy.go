@@ -22,6 +22,7 @@ var tables = []table{
 	{"meta", []string{"name"}},
 	{"accounts", []string{"account"}},
 	{"keysets", []string{"account", "purpose"}},
+	{"keys", []string{"account", "id"}},
 	{"users", []string{"account", "name"}},
 	{"user_policies", []string{"account", "user_name", "name"}},
 	{"access_keys", []string{"access_key_id"}},

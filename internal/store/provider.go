@@ -20,23 +20,25 @@ type OAuth2Provider struct {
 	Vendor               string
 	Config               string
 	ClientSecret         []byte
+	AssertionKey         string // id of the Key that signs client assertions; "" when none does
+	AssertionClaims      []byte // what they say beside what they must; sealed, nil for nothing
 	ClientSecretAt       Reference
 	CreatedAt, UpdatedAt time.Time
 	Version              int64
 }
 
-const oauth2ProviderColumns = `account, name, incarnation, generation, callback_id, vendor, config, client_secret, client_secret_id, client_secret_json_key, created_at, updated_at, version`
+const oauth2ProviderColumns = `account, name, incarnation, generation, callback_id, vendor, config, client_secret, client_secret_id, client_secret_json_key, assertion_key, assertion_claims, created_at, updated_at, version`
 
 func scanOAuth2Provider(r scanner) (p OAuth2Provider, err error) {
-	return p, r.Scan(&p.Account, &p.Name, &p.Incarnation, &p.Generation, &p.CallbackID, &p.Vendor, &p.Config, &p.ClientSecret, &p.ClientSecretAt.ID, &p.ClientSecretAt.JSONKey,
+	return p, r.Scan(&p.Account, &p.Name, &p.Incarnation, &p.Generation, &p.CallbackID, &p.Vendor, &p.Config, &p.ClientSecret, &p.ClientSecretAt.ID, &p.ClientSecretAt.JSONKey, &p.AssertionKey, &p.AssertionClaims,
 		moment{&p.CreatedAt}, moment{&p.UpdatedAt}, &p.Version)
 }
 
 // InsertOAuth2Provider adds a provider with its tags, and the token vault vaultID when it is the first; fault.Conflict when the name is taken.
 func (s *Store) InsertOAuth2Provider(p OAuth2Provider, vaultID string, tags Tags) error {
 	return s.write(func(t *tx) error {
-		if err := t.exec(`INSERT INTO oauth2_providers (`+oauth2ProviderColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1)`,
-			p.Account, p.Name, p.Incarnation, p.Generation, p.CallbackID, p.Vendor, p.Config, p.ClientSecret, p.ClientSecretAt.ID, p.ClientSecretAt.JSONKey,
+		if err := t.exec(`INSERT INTO oauth2_providers (`+oauth2ProviderColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 1)`,
+			p.Account, p.Name, p.Incarnation, p.Generation, p.CallbackID, p.Vendor, p.Config, p.ClientSecret, p.ClientSecretAt.ID, p.ClientSecretAt.JSONKey, p.AssertionKey, p.AssertionClaims,
 			millis(p.CreatedAt), millis(p.UpdatedAt)); err != nil {
 			return err
 		}
@@ -86,8 +88,9 @@ func (s *Store) UpdateOAuth2Provider(p OAuth2Provider) error {
 			return err
 		}
 		if err := t.change(fault.ConcurrentModification, `UPDATE oauth2_providers SET generation = $4, config = $5, client_secret = $6, client_secret_id = $7,
-			client_secret_json_key = $8, updated_at = $9, version = version + 1 WHERE account = $1 AND name = $2 AND incarnation = $3 AND version = $10`,
-			p.Account, p.Name, p.Incarnation, p.Generation, p.Config, p.ClientSecret, p.ClientSecretAt.ID, p.ClientSecretAt.JSONKey, millis(p.UpdatedAt), p.Version); err != nil {
+			client_secret_json_key = $8, assertion_key = $9, assertion_claims = $10, updated_at = $11,
+			version = version + 1 WHERE account = $1 AND name = $2 AND incarnation = $3 AND version = $12`,
+			p.Account, p.Name, p.Incarnation, p.Generation, p.Config, p.ClientSecret, p.ClientSecretAt.ID, p.ClientSecretAt.JSONKey, p.AssertionKey, p.AssertionClaims, millis(p.UpdatedAt), p.Version); err != nil {
 			return err
 		}
 		return t.bumpEpoch(p.Account)
@@ -173,18 +176,4 @@ func (s *Store) DeleteAPIKeyProvider(account, name, resource string) error {
 		}
 		return t.deleted(account, resource)
 	})
-}
-
-// TokenVault is the frame of an account's providers and tokens.
-type TokenVault struct {
-	Account    string
-	ID         string
-	ModifiedAt time.Time
-}
-
-// TokenVault finds a token vault; it exists from the first provider on.
-func (s *Store) TokenVault(ctx context.Context, account, id string) (TokenVault, error) {
-	return readOne(ctx, s, func(r scanner) (v TokenVault, err error) {
-		return v, r.Scan(&v.Account, &v.ID, moment{&v.ModifiedAt})
-	}, `SELECT account, id, modified_at FROM token_vaults WHERE account = $1 AND id = $2`, account, id)
 }

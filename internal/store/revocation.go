@@ -20,11 +20,15 @@ type Revocation struct {
 	Vendor       string
 	Config       string // of the provider, at that generation
 	ClientSecret []byte
-	State        RevocationState
-	Attempts     int64
-	LastError    string // never a text with secrets
-	CreatedAt    time.Time
-	Version      int64
+	// Where the secret is kept elsewhere, and what signs in its place.
+	ClientSecretAt  Reference
+	AssertionKey    string
+	AssertionClaims []byte
+	State           RevocationState
+	Attempts        int64
+	LastError       string // never a text with secrets
+	CreatedAt       time.Time
+	Version         int64
 }
 
 // RevocationCause is why a grant ended. Its values reach disk and audit events.
@@ -54,19 +58,20 @@ const (
 func (r Revocation) Provider() OAuth2Provider {
 	return OAuth2Provider{
 		Account: r.Grant.Account, Name: r.Grant.Provider, Incarnation: r.Grant.ProviderIncarnation, Generation: r.Grant.Generation,
-		Vendor: r.Vendor, Config: r.Config, ClientSecret: r.ClientSecret,
+		Vendor: r.Vendor, Config: r.Config, ClientSecret: r.ClientSecret, ClientSecretAt: r.ClientSecretAt, AssertionKey: r.AssertionKey, AssertionClaims: r.AssertionClaims,
 	}
 }
 
 const revocationColumns = `account, id, cause, grant_key, flow, workload, provider, provider_incarnation, provider_generation, user_key, user_name,
-	access_token, refresh_token, expires_at, vendor, config, client_secret, state, attempts, next_at, last_error, created_at, finished_at, version`
+	access_token, refresh_token, expires_at, vendor, config, client_secret, client_secret_id, client_secret_json_key, assertion_key, assertion_claims, state, attempts, next_at, last_error, created_at, finished_at, version`
 
 func revocationFields(r *Revocation) []any {
 	var nextAt, finishedAt time.Time
 	g := &r.Grant
 	return []any{
 		&g.Account, &r.ID, &r.Cause, &g.Key, &g.Flow, &g.Workload, &g.Provider, &g.ProviderIncarnation, &g.Generation, &g.UserKey, &g.UserName,
-		&g.AccessToken, &g.RefreshToken, moment{&g.ExpiresAt}, &r.Vendor, &r.Config, &r.ClientSecret, &r.State, &r.Attempts, moment{&nextAt}, &r.LastError,
+		&g.AccessToken, &g.RefreshToken, moment{&g.ExpiresAt}, &r.Vendor, &r.Config, &r.ClientSecret, &r.ClientSecretAt.ID, &r.ClientSecretAt.JSONKey,
+		&r.AssertionKey, &r.AssertionClaims, &r.State, &r.Attempts, moment{&nextAt}, &r.LastError,
 		moment{&r.CreatedAt}, moment{&finishedAt}, &r.Version,
 	}
 }
@@ -78,7 +83,8 @@ func (t *tx) revokeGrants(cause RevocationCause, account, condition string, args
 	id, why := fmt.Sprintf("$%d", len(args)+1), fmt.Sprintf("$%d", len(args)+2)
 	if err := t.exec(`INSERT INTO revocations (`+revocationColumns+`)
 		SELECT g.account, `+id+` || g.grant_key, `+why+`, g.grant_key, g.flow, g.workload, g.provider, g.provider_incarnation, g.provider_generation,
-			g.user_key, g.user_name, g.access_token, g.refresh_token, g.expires_at, p.vendor, p.config, p.client_secret, 'pending', 0, {now}, '', {now}, 0, 1
+			g.user_key, g.user_name, g.access_token, g.refresh_token, g.expires_at, p.vendor, p.config, p.client_secret, p.client_secret_id, p.client_secret_json_key,
+			p.assertion_key, p.assertion_claims, 'pending', 0, {now}, '', {now}, 0, 1
 		FROM grants g JOIN oauth2_providers p ON p.account = g.account AND p.name = g.provider AND p.incarnation = g.provider_incarnation AND p.generation = g.provider_generation
 		WHERE g.account = $1 AND `+condition+` AND (g.refresh_token IS NOT NULL OR g.expires_at = 0 OR g.expires_at > {now})`,
 		append(slices.Clone(args), rand.Text()+"/", cause)...); err != nil {
@@ -92,10 +98,11 @@ func (s *Store) InsertRevocation(r Revocation) error {
 	return s.write(func(t *tx) error {
 		g := r.Grant
 		return t.exec(`INSERT INTO revocations (`+revocationColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 'pending', 0, {now}, '', {now}, 0, 1)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, 'pending', 0, {now}, '', {now}, 0, 1)
 			ON CONFLICT (account, id) DO NOTHING`, // an earlier try of the same, whose answer was lost
 			g.Account, r.ID, r.Cause, g.Key, g.Flow, g.Workload, g.Provider, g.ProviderIncarnation, g.Generation, g.UserKey, g.UserName,
-			g.AccessToken, g.RefreshToken, millis(g.ExpiresAt), r.Vendor, r.Config, r.ClientSecret)
+			g.AccessToken, g.RefreshToken, millis(g.ExpiresAt), r.Vendor, r.Config, r.ClientSecret,
+			r.ClientSecretAt.ID, r.ClientSecretAt.JSONKey, r.AssertionKey, r.AssertionClaims)
 	})
 }
 
@@ -138,7 +145,7 @@ func (s *Store) KeepRevocation(r Revocation, d time.Duration) (version int64, er
 func (s *Store) FinishRevocation(r Revocation) error {
 	return s.write(func(t *tx) error {
 		return t.change(fault.ConcurrentModification, `UPDATE revocations SET state = $4, last_error = $5, user_name = NULL, access_token = NULL, refresh_token = NULL,
-			client_secret = NULL, finished_at = {now}, version = version + 1 WHERE account = $1 AND id = $2 AND version = $3 AND state = 'pending'`,
+			client_secret = NULL, assertion_claims = NULL, finished_at = {now}, version = version + 1 WHERE account = $1 AND id = $2 AND version = $3 AND state = 'pending'`,
 			r.Grant.Account, r.ID, r.Version, r.State, r.LastError)
 	})
 }

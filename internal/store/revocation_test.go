@@ -13,7 +13,7 @@ func TestRevocations(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, open opener) {
 		s := open(t)
 		ctx, now := context.Background(), time.Now()
-		must(t, s.InsertAccount("1", now, nil))
+		must(t, s.InsertAccount("1", now, []Keyset{{Purpose: PurposeTokens, ID: "t", Sealed: []byte("tokens")}}))
 		must(t, s.InsertWorkload(Workload{Account: "1", Name: "w", Incarnation: "wi", CreatedAt: now, UpdatedAt: now}, Tags{}))
 		must(t, s.InsertOAuth2Provider(OAuth2Provider{
 			Account: "1", Name: "p", Incarnation: "pi", Generation: "g1", CallbackID: "c", Vendor: "V", Config: "{}", ClientSecret: []byte("sealed secret"), CreatedAt: now, UpdatedAt: now,
@@ -21,7 +21,7 @@ func TestRevocations(t *testing.T) {
 		grant := func(key string, refresh []byte, expires time.Time) {
 			t.Helper()
 			_, err := s.PutGrant(Grant{
-				Account: "1", Key: key, Flow: "f", Workload: "w", WorkloadIncarnation: "wi", Provider: "p", ProviderIncarnation: "pi", Generation: "g1", UserKey: "u", UserName: []byte("sealed name"),
+				Account: "1", Key: key, Flow: "f", Workload: "w", WorkloadIncarnation: "wi", Provider: "p", ProviderIncarnation: "pi", Generation: "g1", UserKey: "u", Keyset: "t", UserName: []byte("sealed name"),
 				AccessToken: []byte("sealed access"), RefreshToken: refresh, State: GrantActive, ExpiresAt: expires, CreatedAt: now,
 			})
 			must(t, err)

@@ -17,6 +17,7 @@ type Session struct {
 	UserKey                       string
 	GrantKey                      string
 	ReturnURL                     string
+	Keyset                        string // id of the keyset that sealed the row
 	Request                       []byte
 	State                         SessionState
 	Reason                        string // of a failure; never a text with secrets
@@ -39,12 +40,12 @@ const (
 )
 
 const sessionColumns = `account, id, workload, workload_incarnation, provider, provider_incarnation, provider_generation, user_key, grant_key, return_url,
-	request, state, reason, completion_id, code, created_at, expires_at, version`
+	keyset, request, state, reason, completion_id, code, created_at, expires_at, version`
 
 func scanSession(r scanner) (s Session, err error) {
 	var completion *string
 	err = r.Scan(&s.Account, &s.ID, &s.Workload, &s.WorkloadIncarnation, &s.Provider, &s.ProviderIncarnation, &s.Generation, &s.UserKey, &s.GrantKey, &s.ReturnURL,
-		&s.Request, &s.State, &s.Reason, &completion, &s.Code, moment{&s.CreatedAt}, moment{&s.ExpiresAt}, &s.Version)
+		&s.Keyset, &s.Request, &s.State, &s.Reason, &completion, &s.Code, moment{&s.CreatedAt}, moment{&s.ExpiresAt}, &s.Version)
 	if completion != nil {
 		s.CompletionID = *completion
 	}
@@ -58,13 +59,14 @@ func nullable(text string) *string {
 	return &text
 }
 
-// InsertSession adds a session.
+// InsertSession adds a session; fault.ConcurrentModification when its keyset is gone.
 func (s *Store) InsertSession(n Session) error {
 	return s.write(func(t *tx) error {
-		return t.exec(`INSERT INTO authorization_sessions (`+sessionColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 1)`,
+		return t.change(fault.ConcurrentModification, `INSERT INTO authorization_sessions (`+sessionColumns+`)
+			SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, 1
+			WHERE EXISTS (SELECT 1 FROM keysets WHERE account = $1 AND id = $11)`,
 			n.Account, n.ID, n.Workload, n.WorkloadIncarnation, n.Provider, n.ProviderIncarnation, n.Generation, n.UserKey, n.GrantKey, n.ReturnURL,
-			n.Request, n.State, n.Reason, nullable(n.CompletionID), n.Code, millis(n.CreatedAt), millis(n.ExpiresAt))
+			n.Keyset, n.Request, n.State, n.Reason, nullable(n.CompletionID), n.Code, millis(n.CreatedAt), millis(n.ExpiresAt))
 	})
 }
 
@@ -89,8 +91,8 @@ func (s *Store) UpdateSession(n Session) (version int64, err error) {
 
 func (t *tx) updateSession(n Session) (version int64, err error) {
 	err = t.get([]any{&version}, `UPDATE authorization_sessions SET state = $4, reason = $5, completion_id = $6, code = $7, version = version + 1
-		WHERE account = $1 AND id = $2 AND version = $3 RETURNING version`,
-		n.Account, n.ID, n.Version, n.State, n.Reason, nullable(n.CompletionID), n.Code)
+		WHERE account = $1 AND id = $2 AND version = $3 AND keyset = $8 RETURNING version`,
+		n.Account, n.ID, n.Version, n.State, n.Reason, nullable(n.CompletionID), n.Code, n.Keyset)
 	if err == fault.NotFound {
 		err = fault.ConcurrentModification
 	}

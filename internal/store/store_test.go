@@ -58,7 +58,7 @@ func opened(t *testing.T, cfg Config) *Store {
 		}
 	})
 	for _, account := range []string{alpha, beta} {
-		must(t, s.InsertAccount(account, noon, []Keyset{{Purpose: "rows", Sealed: []byte(account)}}))
+		must(t, s.InsertAccount(account, noon, []Keyset{{Purpose: "rows", ID: "r", Sealed: []byte(account)}, {Purpose: PurposeTokens, ID: "t", Sealed: []byte("tokens of " + account)}}))
 	}
 	return s
 }
@@ -95,14 +95,14 @@ func oauth2Provider(account, name string) OAuth2Provider {
 
 func grant(w Workload, p OAuth2Provider, key string) Grant {
 	return Grant{Account: w.Account, Key: key, Flow: "USER_FEDERATION", Workload: w.Name, WorkloadIncarnation: w.Incarnation, Provider: p.Name,
-		ProviderIncarnation: p.Incarnation, Generation: p.Generation, UserKey: "u", UserName: []byte("sealed name"), AccessToken: []byte("sealed access"),
+		ProviderIncarnation: p.Incarnation, Generation: p.Generation, UserKey: "u", Keyset: "t", UserName: []byte("sealed name"), AccessToken: []byte("sealed access"),
 		RefreshToken: []byte("sealed refresh"), TokenType: "Bearer", AskedScopes: []string{"a b", "c"}, GrantedScopes: []string{"c"}, Resources: []string{"r"}, Audiences: []string{}, State: GrantActive,
 		ObtainedAt: noon, ExpiresAt: noon.Add(time.Hour), CreatedAt: noon, Version: 1}
 }
 
 func session(w Workload, p OAuth2Provider, id string) Session {
 	return Session{Account: w.Account, ID: id, Workload: w.Name, WorkloadIncarnation: w.Incarnation, Provider: p.Name, ProviderIncarnation: p.Incarnation,
-		Generation: p.Generation, UserKey: "u", GrantKey: "k", ReturnURL: "https://a/b", Request: []byte("sealed"), State: SessionPending,
+		Generation: p.Generation, UserKey: "u", GrantKey: "k", ReturnURL: "https://a/b", Keyset: "t", Request: []byte("sealed"), State: SessionPending,
 		CreatedAt: noon, ExpiresAt: noon.Add(10 * time.Minute), Version: 1}
 }
 
@@ -203,7 +203,7 @@ func TestAccountsKeysetsAndKeys(t *testing.T) {
 		same(t, accounts, []string{alpha, beta})
 		k, err := s.Keyset(ctx, beta, "rows")
 		must(t, err)
-		same(t, k, Keyset{beta, "rows", []byte(beta)})
+		same(t, k, Keyset{beta, "rows", "r", "", []byte(beta), 1})
 		_, err = s.Keyset(ctx, beta, "other")
 		want(t, err, fault.NotFound)
 

@@ -199,7 +199,10 @@ func nouns(t *testing.T, b *bed) map[string]noun {
 				if err := b.InsertSession(ctx, s, nil); err != nil {
 					return err
 				}
-				s.Version, s.State = 1, store.SessionCompleted
+				if s, err = b.Session(ctx, s.ID); err != nil {
+					return err
+				}
+				s.State = store.SessionCompleted
 				version, err = b.CompleteSession(s, g)
 			}
 			return err

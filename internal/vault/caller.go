@@ -84,7 +84,7 @@ func (v *Vault) signingKey(ctx context.Context, c *caller, scope signingScope) (
 	k, ok := c.signing[scope]
 	c.mu.Unlock()
 	if ok {
-		return k, nil
+		return k, v.kekHolds(ctx, c.key.Account)
 	}
 	plaintext, err := v.open(ctx, accessKeyPlace(c.key), c.key.Secret)
 	if err != nil {
@@ -113,7 +113,7 @@ func (v *Vault) CreateAccount(account string) error {
 	if !iam.ValidAccount(account) {
 		return fmt.Errorf("account id %q: must be 12 digits and not 000000000000", account)
 	}
-	keysets, err := newKeysets(v.kek, account)
+	keysets, err := newKeysets(context.Background(), v.kek, account)
 	if err != nil {
 		return err
 	}

@@ -24,11 +24,14 @@ func (v *Vault) External(ctx context.Context, account string, at store.Reference
 
 // reveal is the secret of a column: sealed, kept elsewhere, or empty when there is none.
 func (v *Vault) reveal(ctx context.Context, p place, sealed []byte, at store.Reference) (secret.String, error) {
+	if at == (store.Reference{}) && sealed == nil {
+		return secret.String{}, nil
+	}
+	if err := v.usable(ctx, p.account, fault.Decryption); err != nil {
+		return secret.String{}, err
+	}
 	if at != (store.Reference{}) {
 		return v.External(ctx, p.account, at)
-	}
-	if sealed == nil {
-		return secret.String{}, nil
 	}
 	plaintext, err := v.open(ctx, p, sealed)
 	return secret.New(string(plaintext)), err
@@ -36,6 +39,9 @@ func (v *Vault) reveal(ctx context.Context, p place, sealed []byte, at store.Ref
 
 // keep seals a secret that is given in place of what the column has. A reference there leaves nothing sealed.
 func (v *Vault) keep(ctx context.Context, p place, given secret.String, sealed *[]byte, at *store.Reference) (err error) {
+	if err := v.usable(ctx, p.account, fault.Encryption); err != nil {
+		return err
+	}
 	switch {
 	case !given.IsZero():
 		*at = store.Reference{}

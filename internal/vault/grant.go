@@ -26,19 +26,19 @@ func (v *Vault) ReloadGrant(ctx context.Context, account, grantKey string) (stor
 
 // SealTokens puts tokens into g, sealed. An empty refresh token means that there is none.
 func (v *Vault) SealTokens(ctx context.Context, g *store.Grant, access, refresh secret.String) (err error) {
-	if g.AccessToken, err = v.seal(ctx, grantPlace(*g, "access_token"), []byte(access.Reveal())); err != nil {
+	if g.AccessToken, err = v.sealTokens(ctx, grantPlace(*g, "access_token"), &g.Keyset, []byte(access.Reveal())); err != nil {
 		return err
 	}
 	g.RefreshToken = nil
 	if !refresh.IsZero() {
-		g.RefreshToken, err = v.seal(ctx, grantPlace(*g, "refresh_token"), []byte(refresh.Reveal()))
+		g.RefreshToken, err = v.sealTokens(ctx, grantPlace(*g, "refresh_token"), &g.Keyset, []byte(refresh.Reveal()))
 	}
 	return err
 }
 
 // SealUserName puts the readable form of the grant's user into g, sealed.
 func (v *Vault) SealUserName(ctx context.Context, g *store.Grant, name string) (err error) {
-	g.UserName, err = v.seal(ctx, grantPlace(*g, "user_name"), []byte(name))
+	g.UserName, err = v.sealTokens(ctx, grantPlace(*g, "user_name"), &g.Keyset, []byte(name))
 	return err
 }
 
@@ -47,31 +47,33 @@ func (v *Vault) UserName(ctx context.Context, g store.Grant) (string, error) {
 	if g.UserName == nil {
 		return "", nil
 	}
-	plaintext, err := v.open(ctx, grantPlace(g, "user_name"), g.UserName)
+	plaintext, err := v.openTokens(ctx, grantPlace(g, "user_name"), g.UserName)
 	return string(plaintext), err
 }
 
 // AccessToken opens the access token of a grant.
 func (v *Vault) AccessToken(ctx context.Context, g store.Grant) (secret.String, error) {
-	plaintext, err := v.open(ctx, grantPlace(g, "access_token"), g.AccessToken)
+	plaintext, err := v.openTokens(ctx, grantPlace(g, "access_token"), g.AccessToken)
 	return secret.New(string(plaintext)), err
 }
 
 // RefreshToken opens the refresh token of a grant that has one.
 func (v *Vault) RefreshToken(ctx context.Context, g store.Grant) (secret.String, error) {
-	plaintext, err := v.open(ctx, grantPlace(g, "refresh_token"), g.RefreshToken)
+	plaintext, err := v.openTokens(ctx, grantPlace(g, "refresh_token"), g.RefreshToken)
 	return secret.New(string(plaintext)), err
 }
 
 // PutGrant adds a grant or replaces the one of its key.
 func (v *Vault) PutGrant(g store.Grant) (version int64, err error) {
 	defer v.grants.forget(key(g.Account, g.Key))
+	defer func() { v.written(g.Account, err) }()
 	return v.store.PutGrant(g)
 }
 
 // UpdateGrant writes g if nobody else did meanwhile.
 func (v *Vault) UpdateGrant(g store.Grant) (version int64, err error) {
 	defer v.grants.forget(key(g.Account, g.Key))
+	defer func() { v.written(g.Account, err) }()
 	return v.store.UpdateGrant(g)
 }
 
@@ -112,30 +114,32 @@ func (v *Vault) UpdateSession(s store.Session) (version int64, err error) {
 
 // InsertSession adds an authorization session; request is what it must remember of the request.
 func (v *Vault) InsertSession(ctx context.Context, s store.Session, request []byte) (err error) {
-	if s.Request, err = v.seal(ctx, sessionPlace(s, "request"), request); err != nil {
+	if s.Request, err = v.sealTokens(ctx, sessionPlace(s, "request"), &s.Keyset, request); err != nil {
 		return err
 	}
+	defer func() { v.written(s.Account, err) }()
 	return v.store.InsertSession(s)
 }
 
 // SessionRequest opens what a session remembers of its request.
 func (v *Vault) SessionRequest(ctx context.Context, s store.Session) ([]byte, error) {
-	return v.open(ctx, sessionPlace(s, "request"), s.Request)
+	return v.openTokens(ctx, sessionPlace(s, "request"), s.Request)
 }
 
 // SealCode puts a vendor's code, and what it takes to exchange it, into s, sealed.
 func (v *Vault) SealCode(ctx context.Context, s *store.Session, code []byte) (err error) {
-	s.Code, err = v.seal(ctx, sessionPlace(*s, "code"), code)
+	s.Code, err = v.sealTokens(ctx, sessionPlace(*s, "code"), &s.Keyset, code)
 	return err
 }
 
 // OpenCode opens what SealCode sealed.
 func (v *Vault) OpenCode(ctx context.Context, s store.Session) ([]byte, error) {
-	return v.open(ctx, sessionPlace(s, "code"), s.Code)
+	return v.openTokens(ctx, sessionPlace(s, "code"), s.Code)
 }
 
 // CompleteSession moves a session on and puts the grant that came of it, both or neither.
 func (v *Vault) CompleteSession(s store.Session, g store.Grant) (version int64, err error) {
 	defer v.grants.forget(key(g.Account, g.Key))
+	defer func() { v.written(g.Account, err) }()
 	return v.store.CompleteSession(s, g)
 }

@@ -2,7 +2,9 @@ package vault
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -11,54 +13,97 @@ import (
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/keyset"
 	"github.com/tink-crypto/tink-go/v2/prf"
-	tinkpb "github.com/tink-crypto/tink-go/v2/proto/tink_go_proto"
 	"github.com/tink-crypto/tink-go/v2/tink"
 
 	"credence/internal/fault"
 	"credence/internal/store"
 )
 
-// The purposes of an account's keysets. What rests in rows, what travels (workload access tokens, cursors, cookies, states), and what
-// only names things (callback ids) have keys of their own: they rotate for different reasons, the last never.
+// The purposes of an account's keysets. What an administrator gave and what vendors gave, both at rest in rows; what travels (workload access tokens,
+// cursors, cookies, states); and what only names things (callback ids) have keys of their own: they rotate and end for different reasons, the last never.
 const (
 	purposeRows    = "rows"
+	purposeTokens  = store.PurposeTokens // tokens.go
 	purposeHandles = "handles"
 	purposeNames   = "names"
 )
 
-// keys are the opened keysets of one account.
+// keys are the opened keysets of one account that the key-encryption key seals always.
 type keys struct {
 	rows    tink.AEAD
 	handles tink.AEAD
 	names   *prf.Set
 }
 
-func newKeysets(kek *KEK, account string) ([]store.Keyset, error) {
+func newKeysets(ctx context.Context, kek *KEK, account string) ([]store.Keyset, error) {
 	var out []store.Keyset
-	for purpose, template := range map[string]*tinkpb.KeyTemplate{
-		purposeRows:    aead.XAES256GCM192BitNonceKeyTemplate(),
-		purposeHandles: aead.XAES256GCM192BitNonceKeyTemplate(),
-		purposeNames:   prf.HMACSHA256PRFKeyTemplate(),
-	} {
-		handle, err := keyset.NewHandle(template)
+	for _, purpose := range []string{purposeRows, purposeTokens, purposeHandles, purposeNames} {
+		k, err := newKeyset(ctx, kek, account, purpose)
 		if err != nil {
 			return nil, err
 		}
-		var sealed bytes.Buffer
-		if err := handle.WriteWithAssociatedData(keyset.NewBinaryWriter(&sealed), kek.aead, keysetContext(account, purpose)); err != nil {
-			return nil, fault.Wrap(fault.Encryption, err, "the key-encryption key does not seal")
-		}
-		out = append(out, store.Keyset{Account: account, Purpose: purpose, Sealed: sealed.Bytes()})
+		out = append(out, k)
 	}
 	return out, nil
 }
 
-func keysetContext(account, purpose string) []byte {
-	return []byte("credence keyset v1\x00" + account + "\x00" + purpose)
+// newKeyset makes a keyset, sealed by the key-encryption key.
+func newKeyset(ctx context.Context, kek *KEK, account, purpose string) (store.Keyset, error) {
+	template := aead.XAES256GCM192BitNonceKeyTemplate()
+	if purpose == purposeNames {
+		template = prf.HMACSHA256PRFKeyTemplate()
+	}
+	handle, err := keyset.NewHandle(template)
+	if err != nil {
+		return store.Keyset{}, err
+	}
+	k := store.Keyset{Account: account, Purpose: purpose, ID: rand.Text()}
+	err = sealKeyset(ctx, &k, handle, kek.aead)
+	return k, err
+}
+
+func sealKeyset(ctx context.Context, k *store.Keyset, handle *keyset.Handle, key tink.AEADWithContext) error {
+	var sealed bytes.Buffer
+	heard := &hearing{AEADWithContext: key}
+	if err := handle.WriteWithContext(ctx, keyset.NewBinaryWriter(&sealed), heard, keysetContext(*k)); err != nil {
+		return fault.Wrap(fault.Encryption, cmp.Or(heard.err, err), "the key of the keyset %s of account %s does not seal", k.Purpose, k.Account)
+	}
+	k.Sealed = sealed.Bytes()
+	return nil
+}
+
+func openKeyset(ctx context.Context, k store.Keyset, key tink.AEADWithContext) (*keyset.Handle, error) {
+	heard := &hearing{AEADWithContext: key}
+	handle, err := keyset.ReadWithContext(ctx, keyset.NewBinaryReader(bytes.NewReader(k.Sealed)), heard, keysetContext(k))
+	return handle, cmp.Or(heard.err, err)
+}
+
+// hearing keeps what a key said, of which Tink passes on only the text.
+type hearing struct {
+	tink.AEADWithContext
+	err error
+}
+
+func (h *hearing) EncryptWithContext(ctx context.Context, plaintext, associatedData []byte) (sealed []byte, err error) {
+	sealed, h.err = h.AEADWithContext.EncryptWithContext(ctx, plaintext, associatedData)
+	return sealed, h.err
+}
+
+func (h *hearing) DecryptWithContext(ctx context.Context, ciphertext, associatedData []byte) (plaintext []byte, err error) {
+	plaintext, h.err = h.AEADWithContext.DecryptWithContext(ctx, ciphertext, associatedData)
+	return plaintext, h.err
+}
+
+// keysetContext binds a sealed keyset to its place and to the key that seals it.
+func keysetContext(k store.Keyset) []byte {
+	return []byte(strings.Join([]string{"credence keyset v1", k.Account, k.Purpose, k.ID, k.KeyID}, "\x00"))
 }
 
 // keys opens the keysets of an account, once.
 func (v *Vault) keys(ctx context.Context, account string) (*keys, error) {
+	if err := v.kekHolds(ctx, account); err != nil {
+		return nil, err
+	}
 	if k, ok := v.opened.Load(account); ok {
 		return k.(*keys), nil
 	}
@@ -72,7 +117,7 @@ func (v *Vault) keys(ctx context.Context, account string) (*keys, error) {
 		if err != nil {
 			return nil, fmt.Errorf("keyset %s of account %s: %w", purpose, account, err)
 		}
-		handle, err := keyset.ReadWithAssociatedData(keyset.NewBinaryReader(bytes.NewReader(row.Sealed)), v.kek.aead, keysetContext(account, purpose))
+		handle, err := openKeyset(ctx, row, v.kek.aead)
 		if err == nil {
 			err = use(handle)
 		}
@@ -101,11 +146,7 @@ func (v *Vault) seal(ctx context.Context, p place, plaintext []byte) ([]byte, er
 	if err != nil {
 		return nil, err
 	}
-	sealed, err := k.rows.Encrypt(plaintext, p.context())
-	if err != nil {
-		return nil, fault.Wrap(fault.Encryption, err, "the keys of account %s do not seal", p.account)
-	}
-	return sealed, nil
+	return p.seal(k.rows, plaintext)
 }
 
 func (v *Vault) open(ctx context.Context, p place, sealed []byte) ([]byte, error) {
@@ -113,7 +154,19 @@ func (v *Vault) open(ctx context.Context, p place, sealed []byte) ([]byte, error
 	if err != nil {
 		return nil, err
 	}
-	plaintext, err := k.rows.Decrypt(sealed, p.context())
+	return p.open(k.rows, sealed)
+}
+
+func (p place) seal(key tink.AEAD, plaintext []byte) ([]byte, error) {
+	sealed, err := key.Encrypt(plaintext, p.context())
+	if err != nil {
+		return nil, fault.Wrap(fault.Encryption, err, "the keys of account %s do not seal", p.account)
+	}
+	return sealed, nil
+}
+
+func (p place) open(key tink.AEAD, sealed []byte) ([]byte, error) {
+	plaintext, err := key.Decrypt(sealed, p.context())
 	if err != nil {
 		return nil, fault.Wrap(fault.Decryption, err, "%s.%s of account %s does not open with the account's keys", p.table, p.column, p.account)
 	}

@@ -115,16 +115,19 @@ func TestCreateAccount(t *testing.T) {
 func use(v *Vault, account string) map[string]error {
 	ctx := context.Background()
 	g := store.Grant{Account: account, Key: "k"}
+	_, rows := v.seal(ctx, place{"table", "column", account, "row"}, nil)
 	_, seal := v.SealHandle(ctx, account, "kind", nil)
 	_, _, open := v.OpenHandle(ctx, account, "kind", "AAAA")
 	_, name := v.CallbackID(ctx, account, "github")
-	return map[string]error{"rows": v.SealTokens(ctx, &g, secret.New("x"), secret.String{}), "seal handle": seal, "open handle": open, "name": name}
+	tokens := v.SealTokens(ctx, &g, secret.New("x"), secret.String{})
+	return map[string]error{"rows": rows, "tokens": tokens, "secrets": v.usable(ctx, account, fault.Decryption), "seal handle": seal, "open handle": open, "name": name}
 }
 
-// A keyset opens for its own account and purpose only. While one of an account's does not open, the account is closed, and no other one is.
+// A keyset opens for its own account and purpose only. While one of an account's does not open, the account is closed, and no other one is; without that of
+// tokens, only the vault is.
 func TestKeysetsAreBoundToTheirPlace(t *testing.T) {
 	b := openBed(t)
-	purposes := []string{purposeRows, purposeHandles, purposeNames}
+	purposes := []string{purposeRows, purposeTokens, purposeHandles, purposeNames}
 	blobs := map[string]bool{}
 	for _, account := range []string{alpha, beta} {
 		for _, purpose := range purposes {
@@ -148,11 +151,17 @@ func TestKeysetsAreBoundToTheirPlace(t *testing.T) {
 			t.Run(purpose+" from "+other.purpose+" of "+other.account, func(t *testing.T) {
 				was, err := b.store.Keyset(t.Context(), alpha, purpose)
 				must(t, err)
-				b.exec(t, `UPDATE keysets SET sealed = (SELECT sealed FROM keysets WHERE account = ? AND purpose = ?) WHERE account = ? AND purpose = ?`,
+				b.exec(t, `UPDATE keysets SET sealed = o.sealed, id = o.id FROM (SELECT sealed, id FROM keysets WHERE account = ? AND purpose = ?) o WHERE account = ? AND purpose = ?`,
 					other.account, other.purpose, alpha, purpose)
 				v := b.restart(t)
 				for what, err := range use(v, alpha) {
-					if f, ok := errors.AsType[*fault.Fault](err); !ok || f.Kind != fault.Decryption || f.Msg != "the keys of account 111111111111 cannot be opened" {
+					if ofTokens := what == "tokens" || what == "secrets"; ofTokens != (purpose == purposeTokens) {
+						if err != nil && what != "open handle" {
+							t.Errorf("%s: %v", what, err)
+						}
+						continue
+					}
+					if f, ok := errors.AsType[*fault.Fault](err); !ok || f.Kind != fault.Decryption && what != "tokens" || f.Msg != "the keys of account 111111111111 cannot be opened" {
 						t.Errorf("%s: %v, want a decryption fault", what, err)
 					}
 				}
@@ -161,7 +170,7 @@ func TestKeysetsAreBoundToTheirPlace(t *testing.T) {
 						t.Errorf("the other account, %s: %v", what, err)
 					}
 				}
-				b.exec(t, `UPDATE keysets SET sealed = ? WHERE account = ? AND purpose = ?`, was.Sealed, alpha, purpose)
+				b.exec(t, `UPDATE keysets SET sealed = ?, id = ? WHERE account = ? AND purpose = ?`, was.Sealed, was.ID, alpha, purpose)
 			})
 		}
 	}
@@ -179,11 +188,15 @@ func TestAccountsHaveKeysOfTheirOwn(t *testing.T) {
 	must(t, err)
 	two, err := b.Vault.keys(t.Context(), beta)
 	must(t, err)
+	oneTokens, err := b.tokens(t.Context(), alpha, fault.Decryption)
+	must(t, err)
+	twoTokens, err := b.tokens(t.Context(), beta, fault.Decryption)
+	must(t, err)
 	context := []byte("the same context")
 	for purpose, pair := range map[string][2]interface {
 		Encrypt(plaintext, context []byte) ([]byte, error)
 		Decrypt(sealed, context []byte) ([]byte, error)
-	}{"rows": {one.rows, two.rows}, "handles": {one.handles, two.handles}, "rows and handles": {one.rows, one.handles}} {
+	}{"rows": {one.rows, two.rows}, "handles": {one.handles, two.handles}, "rows and handles": {one.rows, one.handles}, "tokens": {oneTokens.aead, twoTokens.aead}, "rows and tokens": {one.rows, oneTokens.aead}} {
 		sealed, err := pair[0].Encrypt([]byte("x"), context)
 		must(t, err)
 		if _, err := pair[1].Decrypt(sealed, context); err == nil {

@@ -84,6 +84,25 @@ func paymentColumn(column, what string, pick func(PaymentSecrets) secret.String)
 	}
 }
 
+func readClaim(v *Vault, account, name string) (string, error) {
+	row, err := v.store.OAuth2Provider(context.Background(), account, name)
+	if err != nil {
+		return "", err
+	}
+	c, err := v.AssertionClaims(context.Background(), row)
+	return c.Payload["claim"], err
+}
+
+// readMaterial opens a key as openKey does.
+func readMaterial(v *Vault, account, id string) (string, error) {
+	k, err := v.store.Key(context.Background(), account, id)
+	if err != nil {
+		return "", err
+	}
+	plaintext, err := v.open(context.Background(), keyPlace(k), k.Material)
+	return string(plaintext), err
+}
+
 // ofGrant reads one column of a grant by its key.
 func ofGrant(v *Vault, account, key string, open func(context.Context, store.Grant) (secret.String, error)) (string, error) {
 	g, err := v.Grant(context.Background(), account, key)
@@ -177,6 +196,28 @@ var columns = []sealed{
 			"account":     func(v *Vault, _ *bed, _ string) (string, error) { return readAPIKey(v, beta, providerName(1)) },
 		},
 	},
+	{
+		table: "oauth2_providers", column: "assertion_claims", what: "claim", key: byAccountAnd("name", named),
+		read: func(v *Vault, _ *bed, account string, n int) (string, error) {
+			return readClaim(v, account, providerName(n))
+		},
+		rowKeys: rowKeys{
+			"name":        func(v *Vault, _ *bed, account string) (string, error) { return readClaim(v, account, changed) },
+			"incarnation": func(v *Vault, _ *bed, account string) (string, error) { return readClaim(v, account, providerName(1)) },
+			"generation":  func(v *Vault, _ *bed, account string) (string, error) { return readClaim(v, account, providerName(1)) },
+			"account":     func(v *Vault, _ *bed, _ string) (string, error) { return readClaim(v, beta, providerName(1)) },
+		},
+	},
+	{
+		table: "keys", column: "material", what: "key material", key: byAccountAnd("id", keyID),
+		read: func(v *Vault, _ *bed, account string, n int) (string, error) {
+			return readMaterial(v, account, keyID(account, n))
+		},
+		rowKeys: rowKeys{
+			"id":      func(v *Vault, _ *bed, account string) (string, error) { return readMaterial(v, account, changed) },
+			"account": func(v *Vault, _ *bed, _ string) (string, error) { return readMaterial(v, beta, keyID(alpha, 1)) },
+		},
+	},
 	paymentColumn("secret", "payment secret", func(s PaymentSecrets) secret.String { return s.Secret }),
 	paymentColumn("signing_key", "signing key", func(s PaymentSecrets) secret.String { return s.SigningKey }),
 	grantColumn("access_token", "access token", func(v *Vault) func(context.Context, store.Grant) (secret.String, error) { return v.AccessToken }),
@@ -235,8 +276,8 @@ func wantClosed(t *testing.T, plaintext string, err error) {
 // The vault's own columns are those of the schema that hold bytes. One that is added must be added to these tests.
 func TestEverySealedColumnIsListed(t *testing.T) {
 	b := openBed(t)
-	known := map[string]bool{"meta.value": true, "keysets.sealed": true, "audit_batches.events": true} // no account's plaintext, or tested elsewhere
-	for _, c := range []string{"user_name", "access_token", "refresh_token", "client_secret"} {        // they keep the seals of grants and providers
+	known := map[string]bool{"meta.value": true, "keysets.sealed": true, "audit_batches.events": true}              // no account's plaintext, or tested elsewhere
+	for _, c := range []string{"user_name", "access_token", "refresh_token", "client_secret", "assertion_claims"} { // they keep the seals of grants and providers
 		known["revocations."+c] = true
 	}
 	for _, c := range columns {

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 
 	"credence/internal/fault"
 	"credence/internal/iam"
@@ -15,12 +18,21 @@ import (
 
 // Vault seals what goes into rows and opens what comes out of them.
 type Vault struct {
-	store          *store.Store
-	kek            *KEK
-	opened         sync.Map // account → *keys
+	store  *store.Store
+	kek    *KEK
+	opened sync.Map // account → *keys
+	slots  sync.Map // account → *slot
+
+	began     time.Time    // what proofs count from
+	kekProof  atomic.Int64 // when the key-encryption key last opened, since began
+	kekFlaw   atomic.Pointer[flaw]
+	openings  singleflight.Group
+	allowed   Allowed
+	backends  sync.Map // URI → kms.Key
+	elsewhere ExternalSecrets
+
 	epochs         *epochs
 	looked, missed interface{ Inc() }
-	elsewhere      ExternalSecrets
 
 	callers   *cache[*caller]
 	workloads *cache[store.Workload]
@@ -35,9 +47,17 @@ type Config struct {
 	Store    *store.Store
 	KEK      *KEK
 	External ExternalSecrets // nil: no secret is kept elsewhere
+	Allowed  Allowed         // nil: no account may use a key that is elsewhere
 	Metrics  *telemetry.Metrics
 	// Replicas says that others write to the same database. Then Follow must run.
 	Replicas bool
+}
+
+// Allowed says which keys elsewhere each account may use.
+type Allowed interface {
+	// Allow answers nil for a URI that is written the one right way and below a prefix that the operator configured for the account. An error reads on after
+	// the URI's name.
+	Allow(account, uri string) error
 }
 
 // Sizes of the caches: entries of a few hundred bytes each, but for grants, which count their sealed bytes.
@@ -50,7 +70,7 @@ const (
 func New(ctx context.Context, cfg Config) (*Vault, error) {
 	e := &epochs{followed: cfg.Replicas, start: time.Now().Add(-2 * epochLife)} // nothing was looked at yet
 	v := &Vault{
-		store: cfg.Store, kek: cfg.KEK, elsewhere: cfg.External, epochs: e, looked: cfg.Metrics.Epochs.WithLabelValues("ok"), missed: cfg.Metrics.Epochs.WithLabelValues("failed"),
+		store: cfg.Store, kek: cfg.KEK, elsewhere: cfg.External, allowed: cfg.Allowed, began: time.Now(), epochs: e, looked: cfg.Metrics.Epochs.WithLabelValues("ok"), missed: cfg.Metrics.Epochs.WithLabelValues("failed"),
 		callers:   newCache[*caller](cfg.Metrics, e, "callers", cacheEntries, nil),
 		workloads: newCache[store.Workload](cfg.Metrics, e, "workloads", cacheEntries, nil),
 		providers: newCache[*OAuth2Provider](cfg.Metrics, e, "oauth2_providers", cacheEntries, nil),
@@ -63,7 +83,7 @@ func New(ctx context.Context, cfg Config) (*Vault, error) {
 	v.callers.shared = true // found by access key
 	sealed, err := cfg.Store.Meta(ctx, keyCheck)
 	if errors.Is(err, fault.NotFound) {
-		if sealed, err = cfg.KEK.aead.Encrypt(keyCheckText, []byte(keyCheck)); err != nil {
+		if sealed, err = cfg.KEK.aead.EncryptWithContext(ctx, keyCheckText, []byte(keyCheck)); err != nil {
 			return nil, fmt.Errorf("the key-encryption key does not seal: %w", err)
 		}
 		if err = cfg.Store.InsertMeta(keyCheck, sealed); errors.Is(err, fault.Conflict) { // another replica was first
@@ -71,7 +91,7 @@ func New(ctx context.Context, cfg Config) (*Vault, error) {
 		}
 	}
 	if err == nil {
-		err = cfg.KEK.check(sealed)
+		err = cfg.KEK.check(ctx, sealed)
 	}
 	if err != nil {
 		return nil, err

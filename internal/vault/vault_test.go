@@ -142,6 +142,8 @@ func paymentOf(account string, n int) PaymentProvider {
 	}
 }
 
+func keyID(account string, n int) string { return fmt.Sprintf("key-%s-%d", account, n) }
+
 func grantKey(n int) string { return fmt.Sprintf("grant-%d", n) }
 
 func grantOf(account string, n int) store.Grant {
@@ -170,14 +172,22 @@ func (b *bed) fill(t testing.TB) {
 		must(t, b.store.InsertWorkload(workloadOf(account), store.Tags{}))
 		for n := 1; n <= 2; n++ {
 			say := func(what string) secret.String { return secret.New(planted(what, account, n)) }
-			must(t, b.InsertOAuth2Provider(ctx, b.providerOf(t, account, n), say("client secret"), store.Tags{}))
+			p := b.providerOf(t, account, n)
+			must(t, b.SealAssertionClaims(ctx, &p.Row, AssertionClaims{Payload: map[string]string{"claim": planted("claim", account, n)}}))
+			must(t, b.InsertOAuth2Provider(ctx, p, say("client secret"), store.Tags{}))
 			must(t, b.InsertAPIKeyProvider(ctx, apiKeyOf(account, n), say("API key"), store.Tags{}))
 			must(t, b.InsertPaymentProvider(ctx, paymentOf(account, n), PaymentSecrets{say("payment secret"), say("signing key")}, store.Tags{}))
+
+			row := store.Key{Account: account, ID: keyID(account, n), Usage: store.KeyForTokenVault, Spec: "SYMMETRIC_DEFAULT", State: store.KeyEnabled, CreatedAt: time.Now(), UpdatedAt: time.Now()}
+			var err error
+			row.Material, err = b.seal(ctx, keyPlace(row), []byte(planted("key material", account, n)))
+			must(t, err)
+			must(t, b.store.InsertKey(row))
 
 			g := grantOf(account, n)
 			must(t, b.SealUserName(ctx, &g, planted("user name", account, n)))
 			must(t, b.SealTokens(ctx, &g, say("access token"), say("refresh token")))
-			_, err := b.PutGrant(g)
+			_, err = b.PutGrant(g)
 			must(t, err)
 
 			s := sessionOf(account, n)

@@ -34,6 +34,8 @@ var operations = []operation{
 	{"UpdatePaymentCredentialProvider", UpdatePaymentCredentialProviderInput{}, UpdatePaymentCredentialProviderOutput{}},
 	{"DeletePaymentCredentialProvider", DeletePaymentCredentialProviderInput{}, DeletePaymentCredentialProviderOutput{}},
 	{"GetTokenVault", GetTokenVaultInput{}, GetTokenVaultOutput{}},
+	{"SetTokenVaultCMK", SetTokenVaultCMKInput{}, SetTokenVaultCMKOutput{}},
+	{"ResetTokenVaultKeyMaterial", ResetTokenVaultKeyMaterialInput{}, ResetTokenVaultKeyMaterialOutput{}},
 	{"CreateConsentPortal", CreateConsentPortalInput{}, CreateConsentPortalOutput{}},
 	{"GetConsentPortal", GetConsentPortalInput{}, GetConsentPortalOutput{}},
 	{"ListConsentPortals", ListConsentPortalsInput{}, ListConsentPortalsOutput{}},
@@ -57,6 +59,13 @@ var extensionOperations = []operation{
 	{"ListTrustedIssuers", ListTrustedIssuersInput{}, ListTrustedIssuersOutput{}},
 	{"GetCallbackUrl", GetCallbackUrlInput{}, GetCallbackUrlOutput{}},
 	{"DeleteTrustedIssuer", DeleteTrustedIssuerInput{}, DeleteTrustedIssuerOutput{}},
+	{"CreateKey", CreateKeyInput{}, CreateKeyOutput{}},
+	{"DescribeKey", DescribeKeyInput{}, DescribeKeyOutput{}},
+	{"ListKeys", ListKeysInput{}, ListKeysOutput{}},
+	{"GetPublicKey", GetPublicKeyInput{}, GetPublicKeyOutput{}},
+	{"EnableKey", EnableKeyInput{}, EnableKeyOutput{}},
+	{"DisableKey", DisableKeyInput{}, DisableKeyOutput{}},
+	{"DeleteKey", DeleteKeyInput{}, DeleteKeyOutput{}},
 }
 
 // extensionMembers are the only members that the API of AgentCore Identity lacks, by Go type.

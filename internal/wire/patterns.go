@@ -31,6 +31,7 @@ var patterns = map[string]*pattern{
 	"tokenEndpointAuthMethod":         {source: `(client_secret_post|client_secret_basic)`},
 	"claimName":                       {source: `[A-Za-z0-9_.:#-]+`},
 	"kmsKeyArn":                       {source: `arn:aws(|-cn|-us-gov):kms:[a-zA-Z0-9-]*:[0-9]{12}:key/[a-zA-Z0-9-]{36}`},
+	"kmsKeyId":                        {source: `(arn:aws(|-cn|-us-gov):kms:[a-zA-Z0-9-]*:[0-9]{12}:key/)?[a-zA-Z0-9-]{36}`},
 	"secretArn":                       {source: `arn:(aws|aws-us-gov):secretsmanager:[A-Za-z0-9-]{1,64}:[0-9]{12}:secret:[a-zA-Z0-9-_/+=.@!]+`},
 	"oauth2CredentialProviderArn":     {source: providerArn("oauth2credentialprovider")},
 	"apiKeyCredentialProviderArn":     {source: providerArn("apikeycredentialprovider")},

@@ -44,6 +44,8 @@ var sdkSchemas = map[string]struct{ in, out *smithy.Schema }{
 	"UpdatePaymentCredentialProvider": {schemas.UpdatePaymentCredentialProviderRequest, schemas.UpdatePaymentCredentialProviderResponse},
 	"DeletePaymentCredentialProvider": {schemas.DeletePaymentCredentialProviderRequest, schemas.DeletePaymentCredentialProviderResponse},
 	"GetTokenVault":                   {schemas.GetTokenVaultRequest, schemas.GetTokenVaultResponse},
+	"SetTokenVaultCMK":                {schemas.SetTokenVaultCMKRequest, schemas.SetTokenVaultCMKResponse},
+	"ResetTokenVaultKeyMaterial":      {schemas.ResetTokenVaultKeyMaterialRequest, schemas.ResetTokenVaultKeyMaterialResponse},
 	"CreateConsentPortal":             {schemas.CreateConsentPortalRequest, schemas.CreateConsentPortalResponse},
 	"GetConsentPortal":                {schemas.GetConsentPortalRequest, schemas.GetConsentPortalResponse},
 	"ListConsentPortals":              {schemas.ListConsentPortalsRequest, schemas.ListConsentPortalsResponse},

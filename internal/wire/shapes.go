@@ -8,7 +8,7 @@ type Secret struct {
 // IsSecretARN reports whether the API can name a secret so in its answers.
 func IsSecretARN(s string) bool { return patterns["secretArn"].matches(s) }
 
-// SecretReference names a secret outside the vault: SecretId is its name or ARN, JsonKey the key inside its JSON text.
+// SecretReference names a secret outside the vault: SecretId is its name or ARN, or a URI, JsonKey the key inside its JSON text.
 type SecretReference struct {
 	SecretId string `json:"secretId" wire:"required,len=1..2048"`
 	JsonKey  string `json:"jsonKey" wire:"required,len=1..128"`

@@ -12,6 +12,23 @@ type GetTokenVaultOutput struct {
 	LastModifiedDate Time              `json:"lastModifiedDate" wire:"required"`
 }
 
+// SetTokenVaultCMKInput is the request of SetTokenVaultCMK. Without an id it means the vault named default.
+type SetTokenVaultCMKInput struct {
+	TokenVaultId     *string           `json:"tokenVaultId" wire:"len=1..64,pattern=tokenVaultId"`
+	KmsConfiguration *KmsConfiguration `json:"kmsConfiguration" wire:"required"`
+}
+
+// SetTokenVaultCMKOutput is the answer of SetTokenVaultCMK.
+type SetTokenVaultCMKOutput GetTokenVaultOutput
+
+// ResetTokenVaultKeyMaterialInput is the request of ResetTokenVaultKeyMaterial.
+type ResetTokenVaultKeyMaterialInput struct {
+	TokenVaultId string `json:"tokenVaultId" wire:"required,len=1..64,pattern=tokenVaultId"`
+}
+
+// ResetTokenVaultKeyMaterialOutput is the answer of ResetTokenVaultKeyMaterial.
+type ResetTokenVaultKeyMaterialOutput GetTokenVaultOutput
+
 // KmsConfiguration says which key seals a token vault.
 type KmsConfiguration struct {
 	KeyType   KeyType `json:"keyType" wire:"required"`

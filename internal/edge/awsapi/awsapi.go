@@ -40,7 +40,7 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	Log            *slog.Logger
 	Metrics        *telemetry.Metrics
-	Limits         *quota.Limits // nil: none
+	Limits         *quota.Limits     // nil: none
 	Tracer         *telemetry.Tracer // nil makes no spans
 }
 

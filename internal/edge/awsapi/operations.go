@@ -74,6 +74,8 @@ func Operations(c *control.Control, b *broker.Broker) []Operation {
 		aws("DeletePaymentCredentialProvider", "/identities/DeletePaymentCredentialProvider", 204, common, c.DeletePaymentCredentialProvider),
 
 		aws("GetTokenVault", "/identities/get-token-vault", 200, common, c.GetTokenVault),
+		aws("SetTokenVaultCMK", "/identities/set-token-vault-cmk", 200, append(common, fault.ConcurrentModification), c.SetTokenVaultCMK),
+		aws("ResetTokenVaultKeyMaterial", "/identities/reset-token-vault-key-material", 200, append(common, fault.Conflict, fault.ConcurrentModification), c.ResetTokenVaultKeyMaterial),
 
 		aws("CreateConsentPortal", "/identities/CreateConsentPortal", 202, change, c.CreateConsentPortal),
 		aws("GetConsentPortal", "/identities/GetConsentPortal", 200, common, c.GetConsentPortal),
@@ -94,6 +96,13 @@ func Extensions(c *control.Control, a *admin.Admin) []Operation {
 		extension("PutTrustedIssuer", 200, common, a.PutTrustedIssuer),
 		extension("ListTrustedIssuers", 200, common, a.ListTrustedIssuers),
 		extension("DeleteTrustedIssuer", 204, common, a.DeleteTrustedIssuer),
+		extension("CreateKey", 201, create, a.CreateKey),
+		extension("DescribeKey", 200, common, a.DescribeKey),
+		extension("ListKeys", 200, common, a.ListKeys),
+		extension("GetPublicKey", 200, read, a.GetPublicKey),
+		extension("DisableKey", 204, change, a.DisableKey),
+		extension("EnableKey", 204, change, a.EnableKey),
+		extension("DeleteKey", 204, change, a.DeleteKey),
 	}
 }
 

@@ -36,6 +36,8 @@ type world struct {
 	cursors   map[string]string
 	jwt       string
 	portal    string // its id
+	vaultKey  string // the ARN of a key for the token vault
+	signer    string // the ARN of a key for client assertions
 	signIn    string // the ARN of a provider at which its users sign in
 }
 
@@ -73,6 +75,16 @@ func newWorld(t *testing.T, e *testenv.Env, p testenv.Principal) world {
 		}
 		w.portal = *portal.ConsentPortalId
 	}
+	for to, body := range map[*string]string{
+		&w.vaultKey: `{"keyUsage":"TOKEN_VAULT"}`, &w.signer: `{"keyUsage":"CLIENT_ASSERTION","keySpec":"ECC_NIST_P256","clientId":"` + testenv.ClientID + `"}`,
+	} {
+		var key struct{ KeyArn string }
+		a := p.Call("/credence/CreateKey", body)
+		if err := json.Unmarshal([]byte(a.Body), &key); err != nil || key.KeyArn == "" {
+			t.Fatalf("CreateKey: %s", a.Body)
+		}
+		*to = key.KeyArn
+	}
 	w.wat = *p.WAT("agent", "alice")
 	out, err := p.Token(&w.wat, "vendor", data.Oauth2FlowTypeUserFederation)
 	if err != nil {
@@ -107,6 +119,9 @@ func (w world) request(t *testing.T, e *testenv.Env, p testenv.Principal, op aws
 func (w world) arn(path string) string {
 	return "arn:aws:bedrock-agentcore:us-east-1:" + w.Account + ":" + path
 }
+
+// keyARN is that of a key of the world's account.
+func (w world) keyARN(id string) string { return "arn:aws:kms:us-east-1:" + w.Account + ":key/" + id }
 
 // body is a valid body of an operation.
 func (w world) body(t *testing.T, e *testenv.Env, operation string) string {
@@ -147,16 +162,25 @@ func (w world) body(t *testing.T, e *testenv.Env, operation string) string {
 		"GetCallbackUrl":                  `{"name":"vendor"}`,
 		"CreateConsentPortal": `{"name":"portal3","executionRoleArn":"arn:aws:iam::` + testenv.Account + `:role/portal","idpConfig":{"credentialProviderArn":"` + w.signIn +
 			`","scopes":[]},"sources":[{"identifier":"gateway-0123456789","type":"agentcore-gateway"}]}`,
-		"GetConsentPortal":    `{"consentPortalIdentifier":"` + w.portal + `"}`,
-		"ListConsentPortals":  `{"nextToken":"` + w.cursors["ListConsentPortals"] + `"}`,
-		"UpdateConsentPortal": `{"consentPortalIdentifier":"` + w.portal + `","description":"x"}`,
-		"DeleteConsentPortal": `{"consentPortalIdentifier":"` + w.portal + `"}`,
-		"TagResource":         `{"tags":{"team":"x"}}`,
-		"UntagResource":       ``,
-		"ListTagsForResource": ``,
-		"PutTrustedIssuer":    `{"issuer":"https://idp.example","audiences":["a"]}`,
-		"ListTrustedIssuers":  `{}`,
-		"DeleteTrustedIssuer": `{"issuer":"https://idp.example"}`,
+		"GetConsentPortal":           `{"consentPortalIdentifier":"` + w.portal + `"}`,
+		"ListConsentPortals":         `{"nextToken":"` + w.cursors["ListConsentPortals"] + `"}`,
+		"UpdateConsentPortal":        `{"consentPortalIdentifier":"` + w.portal + `","description":"x"}`,
+		"DeleteConsentPortal":        `{"consentPortalIdentifier":"` + w.portal + `"}`,
+		"TagResource":                `{"tags":{"team":"x"}}`,
+		"UntagResource":              ``,
+		"ListTagsForResource":        ``,
+		"PutTrustedIssuer":           `{"issuer":"https://idp.example","audiences":["a"]}`,
+		"ListTrustedIssuers":         `{}`,
+		"DeleteTrustedIssuer":        `{"issuer":"https://idp.example"}`,
+		"SetTokenVaultCMK":           `{"kmsConfiguration":{"keyType":"CustomerManagedKey","kmsKeyArn":"` + w.vaultKey + `"}}`,
+		"ResetTokenVaultKeyMaterial": `{"tokenVaultId":"default"}`,
+		"CreateKey":                  `{"keyUsage":"TOKEN_VAULT"}`,
+		"DescribeKey":                `{"keyId":"` + w.vaultKey + `"}`,
+		"ListKeys":                   `{}`,
+		"GetPublicKey":               `{"keyId":"` + w.signer + `"}`,
+		"DisableKey":                 `{"keyId":"` + w.vaultKey + `"}`,
+		"EnableKey":                  `{"keyId":"` + w.vaultKey + `"}`,
+		"DeleteKey":                  `{"keyId":"` + w.vaultKey + `","force":true}`,
 	}
 	b, ok := bodies[operation]
 	if !ok {
@@ -189,15 +213,12 @@ func TestDenyAllSweep(t *testing.T) {
 			}
 		})
 	}
-	// The refusals changed nothing: every operation succeeds for the administrator, those that delete last.
-	var ordered []awsapi.Operation
-	for _, last := range []bool{false, true} {
-		for _, op := range table() {
-			if strings.HasPrefix(op.Name, "Delete") == last {
-				ordered = append(ordered, op)
-			}
-		}
+	// The refusals changed nothing: every operation succeeds for the administrator, those that delete last, and then the reset, which needs a deleted key.
+	ordered := table()
+	rank := func(op awsapi.Operation) int {
+		return slices.IndexFunc([]string{"Reset", "Delete", ""}, func(prefix string) bool { return strings.HasPrefix(op.Name, prefix) })
 	}
+	slices.SortStableFunc(ordered, func(a, b awsapi.Operation) int { return rank(b) - rank(a) })
 	for _, op := range ordered {
 		before := len(e.Audit(testenv.Account))
 		a := w.request(t, e, w.Principal, op)
@@ -226,6 +247,8 @@ func TestForeignHandles(t *testing.T) {
 		cursors:   map[string]string{},
 		portal:    "portal-aaaaaaaaaa",
 		signIn:    mine.arn("token-vault/default/oauth2credentialprovider/none"),
+		vaultKey:  mine.keyARN("00000000-0000-0000-0000-000000000000"),
+		signer:    mine.keyARN("00000000-0000-0000-0000-000000000001"),
 	}
 	for list, c := range theirs.cursors {
 		random.cursors[list] = c[:len(c)-20] + strings.Repeat("A", 20)
@@ -234,7 +257,8 @@ func TestForeignHandles(t *testing.T) {
 		"ListWorkloadIdentities": "ListOauth2CredentialProviders", "ListOauth2CredentialProviders": "ListApiKeyCredentialProviders", "ListApiKeyCredentialProviders": "ListPaymentCredentialProviders",
 		"ListPaymentCredentialProviders": "ListConsentPortals", "ListConsentPortals": "ListWorkloadIdentities",
 	}
-	names := strings.NewReplacer(theirs.portal, random.portal, theirs.signIn, random.signIn) // what the request itself says is told back
+	names := strings.NewReplacer(theirs.portal, random.portal, theirs.signIn, random.signIn, theirs.vaultKey, random.vaultKey, theirs.signer, random.signer,
+		strings.TrimPrefix(theirs.vaultKey, theirs.keyARN("")), strings.TrimPrefix(random.vaultKey, mine.keyARN(""))) // what the request itself says is told back
 	same := func(t *testing.T, path, foreign, unknown string) {
 		t.Helper()
 		a, b := mine.Call(path, foreign), mine.Call(path, unknown)

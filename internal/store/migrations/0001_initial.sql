@@ -15,13 +15,37 @@ CREATE TABLE accounts (
     created_at BIGINT NOT NULL
 );
 
+-- id is random per key material: what one keyset sealed is not taken for the work of its successor. key_id is the key that seals it, '' the
+-- key-encryption key. version rises with every sealing.
 CREATE TABLE keysets (
     account    TEXT NOT NULL,
     purpose    TEXT NOT NULL,
+    id         TEXT NOT NULL,
+    key_id     TEXT NOT NULL,
     sealed     BYTEA NOT NULL,
     created_at BIGINT NOT NULL,
+    version    BIGINT NOT NULL,
     PRIMARY KEY (account, purpose)
 );
+
+-- uri is where the key is, '' when material holds it. resource is what the URI names, however it is reached and in whatever version: a key elsewhere is
+-- registered once, so it belongs to one account. A key that was here leaves its row, without material. version rises with every change of state.
+CREATE TABLE keys (
+    account    TEXT NOT NULL,
+    id         TEXT NOT NULL,
+    usage      TEXT NOT NULL,
+    spec       TEXT NOT NULL,
+    uri        TEXT NOT NULL,
+    resource   TEXT NOT NULL,
+    material   BYTEA,
+    client_id  TEXT NOT NULL,
+    state      TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    version    BIGINT NOT NULL,
+    PRIMARY KEY (account, id)
+);
+CREATE UNIQUE INDEX keys_resource ON keys (resource) WHERE resource <> '';
 
 CREATE TABLE users (
     account    TEXT NOT NULL,
@@ -77,7 +101,8 @@ CREATE TABLE workload_identities (
 );
 
 -- A provider's secret is sealed here, or kept elsewhere under an id, as the member json_key; then the sealed column is NULL. Without either, both are ''.
--- generation is random per change of issuer, endpoint host or client id. version rises with every update.
+-- generation is random per change of issuer, endpoint host or client id. assertion_key is the id of the key that signs client assertions, or '';
+-- assertion_claims are what they say beside what they must. version rises with every update.
 CREATE TABLE oauth2_providers (
     account                TEXT NOT NULL,
     name                   TEXT NOT NULL,
@@ -89,6 +114,8 @@ CREATE TABLE oauth2_providers (
     client_secret          BYTEA,
     client_secret_id       TEXT NOT NULL,
     client_secret_json_key TEXT NOT NULL,
+    assertion_key          TEXT NOT NULL,
+    assertion_claims       BYTEA,
     created_at             BIGINT NOT NULL,
     updated_at             BIGINT NOT NULL,
     version                BIGINT NOT NULL,
@@ -158,7 +185,7 @@ CREATE TABLE tags (
 );
 
 -- grant_key is the broker's digest over everything that two requests must share to share a token.
--- intent_at is set while a refresh token may be at the vendor and its outcome is not yet written here.
+-- keyset is the id of the keyset that sealed the row. intent_at is set while a refresh token may be at the vendor and its outcome is not yet written here.
 CREATE TABLE grants (
     account              TEXT NOT NULL,
     grant_key            TEXT NOT NULL,
@@ -169,6 +196,7 @@ CREATE TABLE grants (
     provider_incarnation TEXT NOT NULL,
     provider_generation  TEXT NOT NULL,
     user_key             TEXT NOT NULL,
+    keyset               TEXT NOT NULL,
     user_name            BYTEA,
     access_token         BYTEA NOT NULL,
     refresh_token        BYTEA,
@@ -202,6 +230,7 @@ CREATE TABLE authorization_sessions (
     user_key             TEXT NOT NULL,
     grant_key            TEXT NOT NULL,
     return_url           TEXT NOT NULL,
+    keyset               TEXT NOT NULL,
     request              BYTEA NOT NULL,
     state                TEXT NOT NULL,
     reason               TEXT NOT NULL,
@@ -238,6 +267,10 @@ CREATE TABLE revocations (
     vendor               TEXT NOT NULL,
     config               TEXT NOT NULL,
     client_secret        BYTEA,
+    client_secret_id     TEXT NOT NULL,
+    client_secret_json_key TEXT NOT NULL,
+    assertion_key        TEXT NOT NULL,
+    assertion_claims     BYTEA,
     state                TEXT NOT NULL,
     attempts             BIGINT NOT NULL,
     next_at              BIGINT NOT NULL,

@@ -23,6 +23,7 @@ var Examples = map[string]struct{ Match, Mismatch string }{
 	"discoveryUrl":                    {"https://idp.example/.well-known/oauth-authorization-server", "https://idp.example/.well-known/jwks.json"},
 	"tokenEndpointAuthMethod":         {"client_secret_post", "private_key_jwt"},
 	"claimName":                       {"x5t#S256", "a b"},
+	"kmsKeyId":                        {"01234567-89ab-cdef-0123-456789abcdef", "arn:aws:kms:us-east-1:123456789012:alias/a"},
 	"kmsKeyArn":                       {"arn:aws-cn:kms:cn-north-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef", "arn:aws:kms:us-east-1:123456789012:alias/a"},
 	"secretArn":                       {"arn:aws:secretsmanager:us-east-1:123456789012:secret:bedrock-agentcore-identity!default/oauth2/idp-AbCdEf", "arn:aws:s3:::a"},
 	"oauth2CredentialProviderArn":     {"arn:aws:bedrock-agentcore:us-east-1:123456789012:token-vault/default/oauth2credentialprovider/my_idp", "arn:aws:s3:::a"},

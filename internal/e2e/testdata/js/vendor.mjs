@@ -1,8 +1,8 @@
 // A vendor: the certified oidc-provider with its own login and consent pages (any user, any password), refresh token rotation, and reuse detection,
 // which revokes every token of a grant when a spent refresh token comes back.
 //
-// The argument is the lifetime, in seconds, of access tokens of the client "short"; those of others live for an hour.
-// Standard input takes one redirect URI to register a line, {"client", "redirectUri"}. Standard output tells what happens, one JSON object a line: first
+// The argument is the lifetime, in seconds, of access tokens of the clients "short" and "signer"; those of others live for an hour.
+// Standard input takes one redirect URI to register a line, {"client", "redirectUri"}, and of a client that signs its key, "jwk". Standard output tells what happens, one JSON object a line: first
 // "listening" with the clients, then every request, code, token, refusal and revocation.
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
@@ -20,6 +20,7 @@ const clients = [
   { name: 'short', id: 'short-client', secret: 'short-client-secret', method: 'client_secret_basic', grants: ['authorization_code', 'refresh_token'] },
   { name: 'machine', id: 'machine-client', secret: 'machine-client-secret', method: 'client_secret_basic', grants: ['client_credentials'] },
   { name: 'robot', id: 'robot-client', secret: 'robot-client-secret', method: 'client_secret_post', grants: ['client_credentials'] },
+  { name: 'signer', id: 'signer-client', method: 'private_key_jwt', grants: ['authorization_code', 'refresh_token', 'client_credentials'] },
 ];
 const named = (id) => clients.find((c) => c.id === id)?.name;
 
@@ -30,7 +31,7 @@ const issuer = `http://localhost:${server.address().port}`; // another site than
 const provider = new Provider(issuer, {
   clients: clients.map(({ id, secret, method, grants }) => ({
     client_id: id,
-    client_secret: secret,
+    ...(secret ? { client_secret: secret } : { jwks_uri: `${issuer}/${id}/jwks` }),
     token_endpoint_auth_method: method,
     grant_types: grants,
     response_types: grants.includes('authorization_code') ? ['code'] : [],
@@ -51,7 +52,7 @@ const provider = new Provider(issuer, {
   rotateRefreshToken: true,
   scopes: ['openid', 'offline_access', 'read'],
   ttl: {
-    AccessToken: (_ctx, _token, client) => (named(client.clientId) === 'short' ? shortLife : 3600),
+    AccessToken: (_ctx, _token, client) => (['short', 'signer'].includes(named(client.clientId)) ? shortLife : 3600),
     ClientCredentials: 3600,
     Grant: 3600,
     IdToken: 3600,
@@ -64,9 +65,12 @@ const provider = new Provider(issuer, {
 // Redirect URIs match exactly; they are known only once the server under test has made its provider.
 const registered = new Map(clients.map(({ id }) => [id, new Set()]));
 provider.Client.prototype.redirectUriAllowed = function redirectUriAllowed(uri) { return registered.get(this.clientId).has(uri); };
+const keys = new Map(); // of clients that sign, by the path of their JWKS
 createInterface({ input: process.stdin }).on('line', (line) => {
-  const { client, redirectUri } = JSON.parse(line);
-  registered.get(clients.find((c) => c.name === client).id).add(redirectUri);
+  const { client, redirectUri, jwk } = JSON.parse(line);
+  const { id } = clients.find((c) => c.name === client);
+  registered.get(id).add(redirectUri);
+  if (jwk) keys.set(`/${id}/jwks`, jwk);
   tell('registered', { client, redirectUri });
 }).on('close', () => process.exit());
 
@@ -87,7 +91,7 @@ function asked(ctx) {
     client: named(ctx.oidc.client?.clientId),
     user: ctx.oidc.entities.Account?.accountId,
     grantType: ctx.oidc.params?.grant_type,
-    method: ctx.get('Authorization') ? 'client_secret_basic' : 'client_secret_post',
+    method: ctx.get('Authorization') ? 'client_secret_basic' : ctx.oidc.params?.client_assertion ? 'private_key_jwt' : 'client_secret_post',
     spent: ctx.oidc.params?.refresh_token,
   };
 }
@@ -95,6 +99,8 @@ function asked(ctx) {
 const answer = provider.callback();
 server.on('request', (req, res) => {
   tell('request', { method: req.method, path: req.url.split('?', 1)[0], referer: req.headers.referer });
-  answer(req, res);
+  const jwk = keys.get(req.url);
+  if (jwk) res.writeHead(200, { 'Content-Type': 'application/jwk-set+json' }).end(JSON.stringify({ keys: [jwk] }));
+  else answer(req, res);
 });
 tell('listening', { issuer, clients: clients.map(({ name, id, secret }) => ({ name, id, secret })) });

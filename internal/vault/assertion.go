@@ -1,0 +1,144 @@
+package vault
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"credence/internal/fault"
+	"credence/internal/kms"
+	"credence/internal/provider"
+	"credence/internal/secret"
+	"credence/internal/store"
+	"credence/internal/wire"
+)
+
+// assertionLifetime is how long a vendor may take a client assertion.
+const assertionLifetime = 5 * time.Minute
+
+// AssertionClaims are what client assertions of a provider say beside what they must. Of the latter they can choose one: aud, between the issuer and the
+// token endpoint of the provider.
+type AssertionClaims struct {
+	Header  map[string]string `json:"header,omitempty"`
+	Payload map[string]string `json:"payload,omitempty"`
+}
+
+// ReservedClaim reports whether a header parameter or claim is the assertion's own. Case does not count: some readers pass over it.
+func ReservedClaim(name string) bool {
+	return slices.Contains([]string{"alg", "typ", "kid", "iss", "sub", "aud", "jti", "iat", "nbf", "exp"}, strings.ToLower(name))
+}
+
+func assertionClaimsPlace(r store.OAuth2Provider) place {
+	p := clientSecretPlace(r)
+	p.column = "assertion_claims"
+	return p
+}
+
+// SealAssertionClaims puts claims into the row of a provider, sealed.
+func (v *Vault) SealAssertionClaims(ctx context.Context, r *store.OAuth2Provider, c AssertionClaims) error {
+	r.AssertionClaims = nil
+	if len(c.Header) == 0 && len(c.Payload) == 0 {
+		return nil
+	}
+	text, err := json.Marshal(c)
+	if err == nil {
+		r.AssertionClaims, err = v.seal(ctx, assertionClaimsPlace(*r), text)
+	}
+	return err
+}
+
+// AssertionClaims opens what SealAssertionClaims sealed.
+func (v *Vault) AssertionClaims(ctx context.Context, r store.OAuth2Provider) (c AssertionClaims, err error) {
+	if r.AssertionClaims == nil {
+		return c, nil
+	}
+	text, err := v.open(ctx, assertionClaimsPlace(r), r.AssertionClaims)
+	if err != nil {
+		return c, err
+	}
+	return c, json.Unmarshal(text, &c)
+}
+
+// CheckAssertionKey refuses a key that SignClientAssertion would not use for a client of the account, with that algorithm.
+func (v *Vault) CheckAssertionKey(ctx context.Context, account, id, clientID string, alg wire.SigningAlgorithm) error {
+	k, _, err := v.assertionKey(ctx, account, id, clientID)
+	if err != nil {
+		return keyFault(err)
+	}
+	if rsa := strings.HasPrefix(k.Spec, "RSA_"); rsa != (alg == wire.AlgorithmRS256 || alg == wire.AlgorithmPS256) {
+		return keyFault(refused(id, "is %s, with which %s cannot be signed", k.Spec, alg))
+	}
+	return nil
+}
+
+// assertionKey opens an enabled key of the account that is for assertions of that client.
+func (v *Vault) assertionKey(ctx context.Context, account, id, clientID string) (store.Key, kms.Key, error) {
+	row, key, err := v.useKey(ctx, account, id, store.KeyForAssertions)
+	if err == nil && (row.ClientID == "" || row.ClientID != clientID) {
+		err = refused(id, "signs for another client")
+	}
+	return row, key, err
+}
+
+// SignClientAssertion makes the assertion by which a provider's client proves to its vendor who it is (RFC 7523 section 2.2). It signs only with an enabled key
+// of the provider's account that is for assertions of this client, and only for the vendor itself: aud is its token endpoint or its issuer. Errors may be shown
+// to the account's callers.
+func (v *Vault) SignClientAssertion(ctx context.Context, p *OAuth2Provider, vendor provider.Vendor) (secret.String, error) {
+	if err := v.usable(ctx, p.Row.Account, fault.Decryption); err != nil {
+		return secret.String{}, err
+	}
+	row, key, err := v.assertionKey(ctx, p.Row.Account, p.Row.AssertionKey, p.Config.ClientID)
+	if err != nil {
+		return secret.String{}, assertionFault(p, err)
+	}
+	claims, err := v.AssertionClaims(ctx, p.Row)
+	if err != nil {
+		return secret.String{}, err
+	}
+	audience := cmp.Or(claims.Payload["aud"], vendor.TokenEndpoint)
+	if audience == "" || audience != vendor.TokenEndpoint && audience != vendor.Issuer {
+		return secret.String{}, fault.New(fault.AccessDenied, "The client assertion of provider %s would be for %q, which is neither the token endpoint nor the issuer of its vendor", p.Row.Name, audience)
+	}
+	message := assertion(row, p.Config, claims, audience, time.Now())
+	signature, err := key.Sign(ctx, string(p.Config.SigningAlgorithm), []byte(message))
+	if err != nil {
+		return secret.String{}, assertionFault(p, ofService(row.ID, err))
+	}
+	return secret.New(message + "." + base64.RawURLEncoding.EncodeToString(signature)), nil
+}
+
+// assertion is what is signed.
+func assertion(k store.Key, c provider.Config, more AssertionClaims, audience string, now time.Time) string {
+	part := func(more map[string]string, own map[string]any) string {
+		all := maps.Clone(own)
+		for name, value := range more {
+			if !ReservedClaim(name) {
+				all[name] = value
+			}
+		}
+		text, _ := json.Marshal(all) // strings and numbers always marshal
+		return base64.RawURLEncoding.EncodeToString(text)
+	}
+	return part(more.Header, map[string]any{"alg": c.SigningAlgorithm, "typ": "JWT", "kid": k.ID}) + "." + part(more.Payload, map[string]any{
+		"iss": c.ClientID, "sub": c.ClientID, "aud": audience, "jti": rand.Text(), "iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(assertionLifetime).Unix(),
+	})
+}
+
+// assertionFault says why nothing was signed. Only an outage may be over when it is tried again.
+func assertionFault(p *OAuth2Provider, err error) error {
+	e, ok := errors.AsType[*keyError](err)
+	switch {
+	case !ok:
+		return err
+	case errors.Is(err, kms.ErrRefused):
+		return fault.Wrap(fault.Decryption, err, "The client of provider %s cannot be authenticated: its key %s %s", p.Row.Name, e.id, e.reason)
+	}
+	return &fault.Fault{Kind: fault.Throttled, Msg: "The client of provider " + p.Row.Name + " cannot be authenticated: its key " + e.id + " " + e.reason + "; try again", RetryAfter: time.Second, Err: err}
+}

@@ -1,0 +1,140 @@
+package vault
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"credence/internal/fault"
+	"credence/internal/provider"
+	"credence/internal/store"
+	"credence/internal/wire"
+)
+
+const (
+	tokenEndpoint = "https://idp.example/token"
+	idpIssuer     = "https://idp.example"
+)
+
+var idp = provider.Vendor{TokenEndpoint: tokenEndpoint, Issuer: idpIssuer}
+
+func (b *bed) signer(t *testing.T, account string, usage store.KeyUsage, spec, client string) store.Key {
+	t.Helper()
+	k, err := b.CreateKey(t.Context(), store.Key{Account: account, Usage: usage, Spec: spec, ClientID: client})
+	must(t, err)
+	return k
+}
+
+// signedBy is a provider of alpha, whose client is "client", that names a key.
+func (b *bed) signedBy(t *testing.T, k store.Key, alg wire.SigningAlgorithm, claims AssertionClaims) *OAuth2Provider {
+	t.Helper()
+	p := b.providerOf(t, alpha, 1)
+	p.Config.ClientID, p.Config.SigningAlgorithm, p.Row.AssertionKey = "client", alg, k.ID
+	must(t, b.SealAssertionClaims(t.Context(), &p.Row, claims))
+	return &p
+}
+
+// Of the matrix use × account × client id × aud one cell signs.
+func TestOneCellSigns(t *testing.T) {
+	b := openBed(t)
+	signed := 0
+	for _, usage := range []store.KeyUsage{store.KeyForAssertions, store.KeyForTokenVault} {
+		for _, account := range []string{alpha, beta} {
+			for _, client := range []string{"client", "Client", "client2", ""} {
+				spec := "ECC_NIST_P256"
+				if usage == store.KeyForTokenVault {
+					spec = "SYMMETRIC_DEFAULT"
+				}
+				k := store.Key{Account: account, Usage: usage, Spec: spec, ClientID: client}
+				if (usage == store.KeyForAssertions) == (client != "") {
+					k = b.signer(t, account, usage, spec, client)
+				} else { // a row that CreateKey does not make
+					k.ID, k.State = fmt.Sprint(usage, account, client), store.KeyEnabled
+					material := b.signer(t, account, store.KeyForAssertions, "ECC_NIST_P256", "x")
+					plaintext, err := b.open(t.Context(), keyPlace(material), material.Material)
+					must(t, err)
+					k.Material, err = b.seal(t.Context(), keyPlace(k), plaintext)
+					must(t, err)
+					must(t, b.store.InsertKey(k))
+				}
+				for _, aud := range []string{tokenEndpoint, tokenEndpoint + "/", "https://IDP.example/token", "https://other.example/token", "https://idp.example/authorize", tokenEndpoint + "?x"} {
+					assertion, err := b.SignClientAssertion(t.Context(), b.signedBy(t, k, wire.AlgorithmES256, AssertionClaims{Payload: map[string]string{"aud": aud}}), idp)
+					if err == nil {
+						signed++
+					} else if !assertion.IsZero() {
+						t.Error("an error with an assertion")
+					}
+					if want := usage == store.KeyForAssertions && account == alpha && client == "client" && aud == tokenEndpoint; want != (err == nil) {
+						t.Errorf("%s of %s for %q to %q: %v", usage, account, client, aud, err)
+					}
+				}
+			}
+		}
+	}
+	if signed != 1 {
+		t.Errorf("%d cells sign", signed)
+	}
+}
+
+// What is signed is an assertion of the client to its vendor, verifiable with the key's public half; additional claims replace nothing of it.
+func TestSignClientAssertion(t *testing.T) {
+	b := openBed(t)
+	evil := map[string]string{}
+	for _, name := range []string{"alg", "typ", "kid", "iss", "sub", "jti", "iat", "nbf", "exp", "ISS", "Sub", "Alg"} {
+		evil[name] = "evil"
+	}
+	evil["x5t#S256"], evil["tenant"] = "thumbprint", "mine"
+	for alg, spec := range map[wire.SigningAlgorithm]string{wire.AlgorithmRS256: "RSA_2048", wire.AlgorithmPS256: "RSA_2048", wire.AlgorithmES256: "ECC_NIST_P256"} {
+		k := b.signer(t, alpha, store.KeyForAssertions, spec, "client")
+		for _, aud := range []string{"", tokenEndpoint, idpIssuer} {
+			claims := AssertionClaims{Header: evil, Payload: map[string]string{}}
+			for name, value := range evil {
+				claims.Payload[name] = value
+			}
+			want := tokenEndpoint
+			if aud != "" {
+				claims.Payload["aud"], want = aud, aud
+			}
+			text, err := b.SignClientAssertion(t.Context(), b.signedBy(t, k, alg, claims), idp)
+			must(t, err)
+			signed, err := jose.ParseSignedCompact(text.Reveal(), []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
+			must(t, err)
+			public, err := b.PublicKey(t.Context(), k)
+			must(t, err)
+			payload, err := signed.Verify(public)
+			must(t, err)
+			var got map[string]any
+			must(t, json.Unmarshal(payload, &got))
+			h := signed.Signatures[0].Protected
+			if h.Algorithm != string(alg) || h.KeyID != k.ID || h.ExtraHeaders["typ"] != "JWT" || h.ExtraHeaders["x5t#S256"] != "thumbprint" || h.ExtraHeaders["Alg"] != nil {
+				t.Errorf("header %+v", h)
+			}
+			if got["iss"] != "client" || got["sub"] != "client" || got["aud"] != want || got["tenant"] != "mine" || got["ISS"] != nil || got["jti"] == "evil" || got["jti"] == "" {
+				t.Errorf("payload %s", payload)
+			}
+			now := float64(time.Now().Unix())
+			if iat, exp := got["iat"].(float64), got["exp"].(float64); exp != iat+300 || got["nbf"] != iat || now-iat > 60 {
+				t.Errorf("times %s", payload)
+			}
+		}
+		// A key that is disabled, or an algorithm that is not its own, signs nothing.
+		other := wire.AlgorithmES256
+		if alg == other {
+			other = wire.AlgorithmRS256
+		}
+		if _, err := b.SignClientAssertion(t.Context(), b.signedBy(t, k, other, AssertionClaims{}), idp); !errors.Is(err, fault.Decryption) {
+			t.Errorf("%s with %s: %v", other, spec, err)
+		}
+		must(t, b.SetKeyEnabled(k, false))
+		if _, err := b.SignClientAssertion(t.Context(), b.signedBy(t, k, alg, AssertionClaims{}), idp); !errors.Is(err, fault.Decryption) {
+			t.Errorf("disabled: %v", err)
+		}
+	}
+	if _, err := b.SignClientAssertion(t.Context(), b.signedBy(t, store.Key{}, wire.AlgorithmES256, AssertionClaims{}), idp); !errors.Is(err, fault.Decryption) {
+		t.Errorf("without a key: %v", err)
+	}
+}
