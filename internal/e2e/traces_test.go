@@ -138,7 +138,7 @@ func TestTraces(t *testing.T) {
 		"credential.provider.name": "vendor", "credential.provider.type": "oauth2credentialprovider",
 		"oauth2.flow": "USER_FEDERATION", "credence.outcome": "refreshed", "http.response.status_code": 200,
 	})
-	if fmt.Sprintf("%x %x", refreshed.TraceID, refreshed.Parent) != callersTrace+" "+callersParent || refreshed.Kind != "SPAN_KIND_SERVER" || refreshed.Resource["service.name"] != "credence" {
+	if refreshed.TraceID != callersTrace || refreshed.Parent != callersParent || refreshed.Kind != "SPAN_KIND_SERVER" || refreshed.Resource["service.name"] != "credence" {
 		t.Errorf("the caller's trace is not continued: %+v", refreshed)
 	}
 	if ms, ok := refreshed.Attributes["latency_ms"].(float64); !ok || ms <= 0 || refreshed.Attributes["error_type"] != nil {
@@ -235,7 +235,7 @@ func TestTracesOfStrangers(t *testing.T) {
 	doubled.Header["Traceparent"] = []string{"00-" + callersTrace + "-" + callersParent + "-01", "00-" + callersTrace + "-" + callersParent + "-00"}
 	e.Do(doubled)
 	spans := spansOf(e)["ListWorkloadIdentities"]
-	if len(spans) != 2 || fmt.Sprintf("%x", spans[0].TraceID) != callersTrace || spans[1].Parent != "" {
+	if len(spans) != 2 || spans[0].TraceID != callersTrace || spans[1].Parent != "" {
 		t.Errorf("exported %+v", spans)
 	}
 }

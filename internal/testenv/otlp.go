@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"encoding/hex"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -15,7 +16,7 @@ import (
 
 // Span is one span as a receiver gets it.
 type Span struct {
-	TraceID, SpanID, Parent string // bytes; Parent is "" for the first of a trace
+	TraceID, SpanID, Parent string // hex; Parent is "" for the first of a trace
 	Name                    string
 	Kind                    string // SPAN_KIND_SERVER, SPAN_KIND_CLIENT
 	Attributes              map[string]any
@@ -60,7 +61,7 @@ func (r *receiver) take(body []byte, data *trace.TracesData) {
 		for _, scope := range resource.ScopeSpans {
 			for _, s := range scope.Spans {
 				r.spans = append(r.spans, Span{
-					TraceID: string(s.TraceId), SpanID: string(s.SpanId), Parent: string(s.ParentSpanId), Name: s.Name, Kind: s.Kind.String(),
+					TraceID: hex.EncodeToString(s.TraceId), SpanID: hex.EncodeToString(s.SpanId), Parent: hex.EncodeToString(s.ParentSpanId), Name: s.Name, Kind: s.Kind.String(),
 					Attributes: attributes(s.Attributes), Resource: attributes(resource.Resource.Attributes),
 					Error: s.Status.GetCode() == trace.Status_STATUS_CODE_ERROR,
 				})
