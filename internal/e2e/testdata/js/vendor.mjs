@@ -4,6 +4,7 @@
 // The argument is the lifetime, in seconds, of access tokens of the clients "short" and "signer"; those of others live for an hour.
 // Standard input takes one redirect URI to register a line, {"client", "redirectUri"}, and of a client that signs its key, "jwk". Standard output tells what happens, one JSON object a line: first
 // "listening" with the clients, then every request, code, token, refusal and revocation.
+import { generateKeyPairSync } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
 
@@ -31,7 +32,7 @@ const issuer = `http://localhost:${server.address().port}`; // another site than
 const provider = new Provider(issuer, {
   clients: clients.map(({ id, secret, method, grants }) => ({
     client_id: id,
-    ...(secret ? { client_secret: secret } : { jwks_uri: `${issuer}/${id}/jwks` }),
+    ...(secret ? { client_secret: secret } : { jwks: { keys: [generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ format: 'jwk' })] } }),
     token_endpoint_auth_method: method,
     grant_types: grants,
     response_types: grants.includes('authorization_code') ? ['code'] : [],
@@ -65,12 +66,11 @@ const provider = new Provider(issuer, {
 // Redirect URIs match exactly; they are known only once the server under test has made its provider.
 const registered = new Map(clients.map(({ id }) => [id, new Set()]));
 provider.Client.prototype.redirectUriAllowed = function redirectUriAllowed(uri) { return registered.get(this.clientId).has(uri); };
-const keys = new Map(); // of clients that sign, by the path of their JWKS
-createInterface({ input: process.stdin }).on('line', (line) => {
+createInterface({ input: process.stdin }).on('line', async (line) => {
   const { client, redirectUri, jwk } = JSON.parse(line);
   const { id } = clients.find((c) => c.name === client);
   registered.get(id).add(redirectUri);
-  if (jwk) keys.set(`/${id}/jwks`, jwk);
+  if (jwk) (await provider.Client.find(id)).asymmetricKeyStore.add(jwk); // beside the one that it has so that it may be made
   tell('registered', { client, redirectUri });
 }).on('close', () => process.exit());
 
@@ -99,8 +99,6 @@ function asked(ctx) {
 const answer = provider.callback();
 server.on('request', (req, res) => {
   tell('request', { method: req.method, path: req.url.split('?', 1)[0], referer: req.headers.referer });
-  const jwk = keys.get(req.url);
-  if (jwk) res.writeHead(200, { 'Content-Type': 'application/jwk-set+json' }).end(JSON.stringify({ keys: [jwk] }));
-  else answer(req, res);
+  answer(req, res);
 });
 tell('listening', { issuer, clients: clients.map(({ name, id, secret }) => ({ name, id, secret })) });
