@@ -209,6 +209,7 @@ func TestKeysNeedRights(t *testing.T) {
 		if err := b.keyCalls(t, c, other.KeyId)[name](); !errors.Is(err, fault.AccessDenied) {
 			t.Errorf("%s of another key: %v", name, err)
 		}
+		must(t, b.keyCalls(t, administrator(t, alpha), mine.KeyId)["EnableKey"]()) // what was disabled
 		_, createErr := b.CreateKey(t.Context(), c, new(forTokenVault()))
 		_, listErr := b.ListKeys(t.Context(), c, &wire.ListKeysInput{})
 		if !errors.Is(createErr, fault.AccessDenied) || !errors.Is(listErr, fault.AccessDenied) {

@@ -67,6 +67,11 @@ func (b below) Allow(account, uri string) error {
 	return errors.New("is not below a prefix")
 }
 
+// changing is a configuration that an operator changes.
+type changing struct{ atomic.Pointer[below] }
+
+func (c *changing) Allow(account, uri string) error { return c.Load().Allow(account, uri) }
+
 const elsewhereURI = "openbao://bao.example/transit/keys/k"
 
 // sealElsewhere has alpha's vault sealed by a key at a service.
@@ -277,7 +282,9 @@ func TestServiceBitesAndHeals(t *testing.T) {
 	s, _ := b.sealElsewhere(t)
 	synctest.Test(t, func(t *testing.T) {
 		v := b.restart(t)
-		v.allowed = b.allowed
+		operator := &changing{}
+		operator.Store(new(b.allowed.(below)))
+		v.allowed = operator
 		v.backends.Store(string(kms.Symmetric)+" "+elsewhereURI, s)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -310,7 +317,7 @@ func TestServiceBitesAndHeals(t *testing.T) {
 		b.wantOpen(t, v, alpha, "when the outage is over")
 
 		// The operator may change his mind, too.
-		v.allowed = below{}
+		operator.Store(&below{})
 		time.Sleep(time.Minute)
 		b.wantVaultClosed(t, v, alpha, "its prefix is gone", "is not below a prefix")
 	})
