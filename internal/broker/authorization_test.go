@@ -362,8 +362,6 @@ func TestUserFederationNeedsAUser(t *testing.T) {
 		in.Oauth2Flow, in.ResourceOauth2ReturnUrl = wire.FlowUserFederation, new(returnURL)
 	})
 	is(t, err, fault.Validation, "GetWorkloadAccessTokenForUserId")
-	_, err = f.ask("", func(in *tokenInput) { in.Oauth2Flow = wire.FlowOnBehalfOfTokenExchange })
-	is(t, err, fault.Validation, "ON_BEHALF_OF_TOKEN_EXCHANGE is not supported by this version")
 }
 
 // A session is polled by its own workload, user and provider only; anything else is answered like a session that does not exist.

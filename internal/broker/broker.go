@@ -76,6 +76,7 @@ const (
 // agent is who a workload access token stands for, after its workload identity was found to be the same one.
 type agent struct {
 	account string
+	caller  string // ARN of who signed the request
 	token   workload.Token
 	row     store.Workload
 }
@@ -93,7 +94,7 @@ func (b *Broker) open(ctx context.Context, c iam.Caller, wat secret.String) (age
 	if err != nil || row.Incarnation != t.Incarnation {
 		return agent{}, fault.New(fault.Unauthorized, "The workload identity of this workload access token was deleted: get a new token for one that exists")
 	}
-	return agent{c.Account, t, row}, nil
+	return agent{c.Account, c.ARN, t, row}, nil
 }
 
 // agentResources are what every use of a workload access token touches, beside the provider.

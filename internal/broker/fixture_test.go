@@ -273,7 +273,7 @@ func (f *fixture) row(user string, edit ...func(*tokenInput)) store.Grant {
 	f.must(err)
 	w, err := f.Vault.Workload(ctx, account, "agent")
 	f.must(err)
-	a := agent{account, workload.Token{User: workload.User{Kind: workload.KindID, ID: user}}, w}
+	a := agent{account, "", workload.Token{User: workload.User{Kind: workload.KindID, ID: user}}, w}
 	g, err := f.store.Grant(ctx, account, identify(a, p, in, f.Resolver.Traits(p.Config)).key())
 	f.must(err)
 	return g

@@ -22,11 +22,13 @@ type identity struct {
 	generation  string // of the provider
 	incarnation string // of the workload
 	userKey     string // "" for M2M
+	subject     string // ON_BEHALF_OF_TOKEN_EXCHANGE: hex SHA-256 of the inbound JWT
+	actor       string // ON_BEHALF_OF_TOKEN_EXCHANGE: who acts for the user, and how the vendor is told
 	flow        wire.Oauth2Flow
 	resources   []string
 	audiences   []string
 	parameters  map[string]string // those that affect the token
-	scopes      []string          // M2M: the exact set; USER_FEDERATION: none, a grant serves any part of what was asked
+	scopes      []string          // the exact set; USER_FEDERATION: none, a grant serves any part of what was asked
 }
 
 // key is the one name of a grant: of its row, cache entry, single flight and lease. Hex SHA-256 over a version and length-prefixed
@@ -47,6 +49,10 @@ func (i identity) key() string {
 		b = appendField(b, i.parameters[name])
 	}
 	b = appendSet(b, i.scopes)
+	if i.flow == wire.FlowOnBehalfOfTokenExchange {
+		b = appendField(b, i.subject)
+		b = appendField(b, i.actor)
+	}
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
 }
@@ -77,9 +83,13 @@ func identify(a agent, p *vault.OAuth2Provider, in *wire.GetResourceOauth2TokenI
 		flow: in.Oauth2Flow, resources: in.Resources, audiences: in.Audiences,
 	}
 	userFederation := in.Oauth2Flow == wire.FlowUserFederation
-	if userFederation {
+	switch in.Oauth2Flow {
+	case wire.FlowUserFederation:
 		i.userKey = a.token.User.Key()
-	} else {
+	case wire.FlowOnBehalfOfTokenExchange:
+		i.userKey, i.scopes = a.token.User.Key(), canonical(v, in.Scopes)
+		i.subject, i.actor = digest(a.token.JWT.Reveal()), actor(a, v.OnBehalfOf)
+	default:
 		i.scopes = canonical(v, in.Scopes)
 	}
 	for name, value := range in.CustomParameters {
@@ -151,7 +161,7 @@ func (b *Broker) fill(ctx context.Context, g *store.Grant, t oauth.Token, defaul
 	}
 	g.ObtainedAt, g.ExpiresAt = time.Now(), time.Time{}
 	lifetime := max(t.ExpiresIn, 0)
-	if lifetime == 0 && (g.RefreshToken != nil || g.Flow == string(wire.FlowM2M)) { // a guess must not cost a consent
+	if lifetime == 0 && (g.RefreshToken != nil || g.Flow != string(wire.FlowUserFederation)) { // a guess must not cost a consent
 		lifetime = defaultLifetime
 	}
 	if lifetime > 0 {

@@ -21,10 +21,13 @@ func TestGrantKeyGolden(t *testing.T) {
 	base := identity{account: "111111111111", generation: "g", incarnation: "w", userKey: "u", flow: wire.FlowUserFederation}
 	full := base
 	full.resources, full.audiences, full.parameters, full.scopes = []string{"r2", "r1"}, []string{"a"}, map[string]string{"b": "2", "a": "1"}, []string{"s"}
+	behalf := full
+	behalf.flow, behalf.subject, behalf.actor = wire.FlowOnBehalfOfTokenExchange, "j", "c"
 	for _, c := range []struct {
 		i    identity
 		want string
 	}{
+		{behalf, "bdcecf09137b6d748acb0859864b2cac1cf93fe3f308c070573dcb5bc75083f3"},
 		{base, "8506b272372f32cab351db4d6de0f1dcb4bec5532c05e22674607177b5c90424"},
 		{full, "0e72a5ec1a84c94631c83a198aa95f7b00e186e5b534f0d830c808ef5eb0aacd"},
 	} {
@@ -40,7 +43,8 @@ func drawIdentity(t *rapid.T, name string) identity {
 	list := rapid.SliceOfN(text, 0, 3)
 	return identity{
 		account: text.Draw(t, name+" account"), generation: text.Draw(t, name+" generation"), incarnation: text.Draw(t, name+" incarnation"), userKey: text.Draw(t, name+" user"),
-		flow: wire.Oauth2Flow(text.Draw(t, name+" flow")), resources: list.Draw(t, name+" resources"), audiences: list.Draw(t, name+" audiences"),
+		subject: text.Draw(t, name+" subject"), actor: text.Draw(t, name+" actor"),
+		flow: rapid.SampledFrom([]wire.Oauth2Flow{wire.FlowM2M, wire.FlowUserFederation, wire.FlowOnBehalfOfTokenExchange, "a", ""}).Draw(t, name+" flow"), resources: list.Draw(t, name+" resources"), audiences: list.Draw(t, name+" audiences"),
 		parameters: rapid.MapOfN(text, text, 0, 2).Draw(t, name+" parameters"), scopes: list.Draw(t, name+" scopes"),
 	}
 }
@@ -55,7 +59,7 @@ func TestGrantKeyTellsEveryFieldApart(t *testing.T) {
 			b = drawIdentity(t, "b")
 		} else { // one field, shifted to a neighbour or changed
 			other := drawIdentity(t, "b")
-			switch rapid.IntRange(0, 8).Draw(t, "field") {
+			switch rapid.IntRange(0, 11).Draw(t, "field") {
 			case 0:
 				b.account = other.account
 			case 1:
@@ -74,11 +78,18 @@ func TestGrantKeyTellsEveryFieldApart(t *testing.T) {
 				b.parameters = other.parameters
 			case 8:
 				b.resources, b.audiences = a.audiences, a.resources
+			case 9:
+				b.subject = other.subject
+			case 10:
+				b.actor = other.actor
+			case 11:
+				b.subject, b.actor = a.actor, a.subject
 			}
 		}
 		same := a.account == b.account && a.generation == b.generation && a.incarnation == b.incarnation && a.userKey == b.userKey && a.flow == b.flow &&
 			slices.Equal(set(a.resources), set(b.resources)) && slices.Equal(set(a.audiences), set(b.audiences)) &&
-			maps.Equal(a.parameters, b.parameters) && slices.Equal(set(a.scopes), set(b.scopes))
+			maps.Equal(a.parameters, b.parameters) && slices.Equal(set(a.scopes), set(b.scopes)) &&
+			(a.flow != wire.FlowOnBehalfOfTokenExchange || a.subject == b.subject && a.actor == b.actor) // others have none
 		if (a.key() == b.key()) != same {
 			t.Fatalf("same is %v for\n%+v\n%+v", same, a, b)
 		}

@@ -9,52 +9,54 @@ import (
 
 	"credence/internal/fault"
 	"credence/internal/oauth"
+	"credence/internal/secret"
 	"credence/internal/store"
 	"credence/internal/wire"
 )
 
-// A client-credentials token whose lifetime the vendor does not say is used for an hour.
+// A token of a flow without users' consent whose lifetime the vendor does not say is used for an hour.
 const defaultM2MLifetime = time.Hour
 
 // m2m serves a workload that acts for itself (client credentials, RFC 6749 section 4.4). Tokens are kept until shortly before they end.
 func (b *Broker) m2m(ctx context.Context, r request) (*wire.GetResourceOauth2TokenOutput, string, error) {
-	current, err := b.Vault.Grant(ctx, r.agent.account, r.key)
-	if err != nil && !errors.Is(err, fault.NotFound) {
-		return nil, "", err
-	}
-	have := err == nil && !forced(r.in)
-	if have && fresh(current) {
-		out, err := b.answer(ctx, current)
-		return out, "cached", err
-	}
-	g, err := b.issue(ctx, r, current, have)
+	g, outcome, err := b.issued(ctx, r, fresh, b.clientCredentials)
 	if err != nil {
-		if have && valid(current) && (errors.Is(err, fault.Throttled) || errors.Is(err, errUnderWay)) {
-			out, err := b.answer(ctx, current)
-			return out, "stale", err
-		}
 		return nil, "", err
 	}
 	out, err := b.answer(ctx, g)
-	return out, "issued", err
+	return out, outcome, err
 }
 
-// issue gets a token from the vendor, once for all who wait for it. With a current grant, it waits no longer than that bears.
-func (b *Broker) issue(ctx context.Context, r request, current store.Grant, have bool) (store.Grant, error) {
-	force, kind, wait := forced(r.in), "m2m ", time.Duration(0)
+// issued is a grant for which the vendor asks no user: the one there is as long as it is fresh, else a new one. While the vendor is away, the old one serves
+// as long as it is valid.
+func (b *Broker) issued(ctx context.Context, r request, fresh func(store.Grant) bool, issue func(context.Context, request) (store.Grant, error)) (_ store.Grant, outcome string, _ error) {
+	current, err := b.Vault.Grant(ctx, r.agent.account, r.key)
+	if err != nil && !errors.Is(err, fault.NotFound) {
+		return store.Grant{}, "", err
+	}
+	force := forced(r.in)
+	have := err == nil && !force
+	if have && fresh(current) {
+		return current, "cached", nil
+	}
+	kind, wait := "issue ", time.Duration(0)
 	if force {
-		kind = "m2m forced "
+		kind = "issue forced "
 	}
 	if have {
 		wait = patience(current)
 	}
-	return share(b, kind+r.agent.account+r.key, wait, func() (store.Grant, error) {
+	g, err := share(b, kind+r.agent.account+r.key, wait, func() (store.Grant, error) { // once for all who wait for it
 		ctx := context.WithoutCancel(ctx)
 		if g, err := b.Vault.ReloadGrant(ctx, r.agent.account, r.key); err == nil && !force && fresh(g) {
 			return g, nil // a flight ended just before this one began, or that of another replica
 		}
-		return b.clientCredentials(ctx, r)
+		return issue(ctx, r)
 	})
+	if err != nil && have && valid(current) && (errors.Is(err, fault.Throttled) || errors.Is(err, errUnderWay)) {
+		return current, "stale", nil
+	}
+	return g, "issued", err
 }
 
 func (b *Broker) clientCredentials(ctx context.Context, r request) (store.Grant, error) {
@@ -75,12 +77,17 @@ func (b *Broker) clientCredentials(ctx context.Context, r request) (store.Grant,
 		return store.Grant{}, vendorFault(r.provider, err)
 	}
 	g := newGrant(r.agent, r.provider, wire.FlowM2M, r.key, r.in.Scopes)
-	g.UserKey = "" // the token is the workload's own, whoever it acts for just now
+	g.UserKey = ""                   // the token is the workload's own, whoever it acts for just now
+	t.RefreshToken = secret.String{} // RFC 6749 section 4.4.3: none belongs here, and none is kept
 	if err := b.fill(ctx, &g, t, cmp.Or(v.Lifetime, defaultM2MLifetime)); err != nil {
 		return store.Grant{}, err
 	}
-	g.RefreshToken = nil // RFC 6749 section 4.4.3: none belongs here, and none is kept
-	_, err = b.Writes.PutGrant(g)
+	return b.put(r, g)
+}
+
+// put writes a grant that a vendor has just given; when its provider or workload identity is gone, the vendor hears of it.
+func (b *Broker) put(r request, g store.Grant) (store.Grant, error) {
+	_, err := b.Writes.PutGrant(g)
 	if errors.Is(err, fault.NotFound) {
 		b.revokeLost(r.provider, g)
 		return store.Grant{}, fault.New(fault.NotFound, "The provider or the workload identity was deleted or changed meanwhile: try again")

@@ -64,6 +64,8 @@ func (b *Broker) resourceToken(ctx context.Context, c iam.Caller, in *wire.GetRe
 			return b.poll(ctx, r, *s)
 		}
 		return b.userFederation(ctx, r)
+	case wire.FlowOnBehalfOfTokenExchange:
+		return b.onBehalfOf(ctx, r)
 	}
-	return nil, "", fault.Invalid("oauth2Flow", "%s is not supported by this version of Credence: use M2M or USER_FEDERATION", in.Oauth2Flow)
+	return nil, "", fault.Invalid("oauth2Flow", "%s is not supported by this version of Credence", in.Oauth2Flow)
 }

@@ -341,8 +341,6 @@ func (c *Control) customConfig(cfg provider.Config, path string, in *wire.Custom
 	}
 	const unsupported = "is not supported by this version of Credence"
 	switch {
-	case in.OnBehalfOfTokenExchangeConfig != nil:
-		return refuse("onBehalfOfTokenExchangeConfig", unsupported)
 	case in.PrivateKeyJwtConfig != nil && value(in.ClientAuthenticationMethod) != wire.MethodPrivateKeyJwt:
 		return refuse("privateKeyJwtConfig", "is for clientAuthenticationMethod %s", wire.MethodPrivateKeyJwt)
 	case in.PrivateEndpoint != nil:
@@ -358,6 +356,10 @@ func (c *Control) customConfig(cfg provider.Config, path string, in *wire.Custom
 			return refuse("clientAuthenticationMethod", "%s %s: use CLIENT_SECRET_BASIC, CLIENT_SECRET_POST or PRIVATE_KEY_JWT", *m, unsupported)
 		}
 		cfg.AuthMethod = *m
+	}
+	var err error
+	if cfg.OnBehalfOf, err = onBehalfOf(path+".onBehalfOfTokenExchangeConfig", in.OnBehalfOfTokenExchangeConfig); err != nil {
+		return cfg, given{}, privateKeyJWT{}, err
 	}
 	d := in.OauthDiscovery
 	if d.DiscoveryUrl != nil {
@@ -414,7 +416,7 @@ func (c *Control) describeOAuth2Provider(ctx context.Context, p *vault.OAuth2Pro
 
 func (c *Control) describeConfig(cfg provider.Config) *wire.Oauth2ProviderConfigOutput {
 	if cfg.Vendor == wire.VendorCustomOauth2 {
-		out := &wire.CustomOauth2ProviderConfigOutput{OauthDiscovery: &wire.Oauth2Discovery{}, ClientId: &cfg.ClientID}
+		out := &wire.CustomOauth2ProviderConfigOutput{OauthDiscovery: &wire.Oauth2Discovery{}, ClientId: &cfg.ClientID, OnBehalfOfTokenExchangeConfig: describeOnBehalfOf(cfg.OnBehalfOf)}
 		if cfg.AuthMethod != "" {
 			out.ClientAuthenticationMethod = &cfg.AuthMethod
 		}

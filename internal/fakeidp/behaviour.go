@@ -64,6 +64,7 @@ type Failures struct {
 	RedirectTo  string        // 307 to this URL
 	OKWithError string        // 200 with this OAuth error code
 	ErrorCode   string        // 400, or Status, with this OAuth error code
+	Suberror    string        // beside ErrorCode, as Microsoft has it
 	Status      int           // this HTTP status, with a plain text body unless ErrorCode is set
 	Silent      bool          // Status without a body
 	RetryAfter  string        // the Retry-After header of ErrorCode and Status: seconds or an HTTP date

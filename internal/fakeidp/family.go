@@ -10,6 +10,7 @@ type family struct {
 	number    int
 	clientID  string
 	subject   string
+	actor     string   // who acts for the subject, as an exchange said (RFC 8693); "" is nobody
 	scopes    []string // asked for; what was granted once the code is redeemed
 	resources []string // RFC 8707 resource indicators
 	revoked   bool
@@ -45,6 +46,7 @@ func (t *accessToken) live() bool {
 // TokenInfo describes a live token.
 type TokenInfo struct {
 	Subject   string // the client ID for client_credentials
+	Actor     string // of an exchange (RFC 8693): the subject of its actor token
 	ClientID  string
 	Scopes    []string
 	Resources []string  // RFC 8707 resource indicators
@@ -57,11 +59,11 @@ func (v *Vendor) Introspect(token string) (TokenInfo, bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if t, ok := v.accessTokens[token]; ok && t.live() {
-		return TokenInfo{t.family.subject, t.family.clientID, t.scopes, t.resources, t.expiry, t.family.number}, true
+		return TokenInfo{t.family.subject, t.family.actor, t.family.clientID, t.scopes, t.resources, t.expiry, t.family.number}, true
 	}
 	if t, ok := v.refreshTokens[token]; ok && t.successor == "" && !t.family.revoked {
 		f := t.family
-		return TokenInfo{f.subject, f.clientID, f.scopes, f.resources, time.Time{}, f.number}, true
+		return TokenInfo{f.subject, f.actor, f.clientID, f.scopes, f.resources, time.Time{}, f.number}, true
 	}
 	return TokenInfo{}, false
 }

@@ -21,6 +21,12 @@ func (v *Vendor) issue(r *http.Request, b Behaviour) (map[string]any, *refusal) 
 	if err := b.checkToken(r); err != nil {
 		return nil, err
 	}
+	if b.NoClientExchange && r.PostForm.Get("grant_type") == TokenExchange {
+		if err := authenticateExchange(r); err != nil {
+			return nil, err
+		}
+		return v.exchange("", r.PostForm, b)
+	}
 	client, err := v.authenticate(r)
 	if err != nil {
 		return nil, err
@@ -32,10 +38,14 @@ func (v *Vendor) issue(r *http.Request, b Behaviour) (map[string]any, *refusal) 
 		return v.issueToClient(client, r.PostForm, b)
 	case "refresh_token":
 		return v.refresh(client, r.PostForm, b)
+	case TokenExchange:
+		return v.exchange(client.ID, r.PostForm, b)
+	case JWTBearer:
+		return v.assert(client, r.PostForm, b)
 	case "":
 		return nil, &refusal{code: "invalid_request", description: "grant_type is missing"}
 	default:
-		return nil, &refusal{code: "unsupported_grant_type", description: "grant_type must be authorization_code, client_credentials or refresh_token"}
+		return nil, &refusal{code: "unsupported_grant_type", description: "grant_type must be authorization_code, client_credentials, refresh_token, token-exchange or jwt-bearer"}
 	}
 }
 

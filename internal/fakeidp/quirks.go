@@ -22,7 +22,11 @@ type Quirks struct {
 	ErrorsAre200    bool       // refusals come with the status 200
 	OKMember        bool       // every JSON answer says "ok": whether it is a success
 	NestedUserToken bool       // a token that no scope was asked for stands in authed_user
-	Revoking        Revoking
+	// NoClientExchange: token exchanges have no client authentication, and are refused with one.
+	NoClientExchange bool
+	// OnBehalfOf: the JWT grant is Entra's on-behalf-of flow. It wants requested_token_use and a JWT whose audience is the client, and no resource.
+	OnBehalfOf bool
+	Revoking   Revoking
 }
 
 // Revoking is how a vendor takes revocations, to the letter: a request that has anything else is refused.

@@ -89,6 +89,8 @@ func (b Behaviour) refuse(w http.ResponseWriter, err *refusal) {
 func (b Behaviour) answer(w http.ResponseWriter, status int, members map[string]any) {
 	if status == http.StatusOK {
 		override(members, b.ExtraTokenMembers)
+	} else if b.Suberror != "" {
+		members["suberror"] = b.Suberror
 	}
 	status, members = b.reword(status, members)
 	if !b.FormEncoded {

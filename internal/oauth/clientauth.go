@@ -27,7 +27,7 @@ type ClientAuth struct {
 	Assertion secret.String // with PrivateKeyJWT, made for one request
 }
 
-// apply adds the credentials to exactly one of header and form.
+// apply adds the credentials to exactly one of header and form, or those of Anonymous to neither.
 func (a ClientAuth) apply(header http.Header, form url.Values) error {
 	header.Del("Authorization")
 	switch a.Method {
@@ -42,6 +42,7 @@ func (a ClientAuth) apply(header http.Header, form url.Values) error {
 		form.Set("client_id", a.ID)
 		form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
 		form.Set("client_assertion", a.Assertion.Reveal())
+	case Anonymous:
 	default:
 		return fmt.Errorf("client authentication method %q is none of %s, %s, %s", a.Method, ClientSecretBasic, ClientSecretPost, PrivateKeyJWT)
 	}

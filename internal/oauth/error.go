@@ -35,9 +35,10 @@ const (
 )
 
 // Error is a vendor's refusal (RFC 6749 section 5.2) or a failed exchange. Its text holds no secret and nothing of the answer beyond
-// Code and Description.
+// Code, Suberror and Description.
 type Error struct {
 	Code, Description string        // the answer's error and error_description: printable, at most 64 and 300 runes; "" when it had none
+	Suberror          string        // what Microsoft says more closely than Code, in as many runes
 	Status            int           // of HTTP; 0 without a response
 	Silent            bool          // HTTP 400 without a body: all that some servers say of a code or refresh token that is no longer good
 	RetryAfter        time.Duration // with Temporary: at most an hour, 0 when the vendor did not say
@@ -58,7 +59,7 @@ func (e *Error) Error() string {
 	default:
 		b.WriteString("the vendor gave no usable answer")
 	}
-	for _, part := range []string{e.Code, e.Description} {
+	for _, part := range []string{e.Code, e.Suberror, e.Description} {
 		if part != "" {
 			b.WriteString(": " + part)
 		}
@@ -119,6 +120,7 @@ func (m members) refusal(r response) *Error {
 	code, description := m.errorTexts()
 	e := &Error{
 		Code:        clean(code, maxCode, r.sent),
+		Suberror:    clean(m.text("suberror"), maxCode, r.sent),
 		Description: clean(description, maxDescription, r.sent),
 		Status:      r.status,
 		Silent:      r.status == http.StatusBadRequest && len(r.body) == 0,

@@ -25,6 +25,8 @@ func TestRefusals(t *testing.T) {
 	}{
 		{"invalid_grant", 400, "application/json", `{"error":"invalid_grant","error_description":"The code has expired."}`, oauth.Refused, "invalid_grant",
 			"the vendor refused the request: invalid_grant: The code has expired. (HTTP 400)"},
+		{"invalid_grant, more closely (Microsoft)", 400, "application/json", `{"error":"invalid_grant","error_description":"AADSTS65001: No consent.","suberror":"consent_required"}`,
+			oauth.Refused, "invalid_grant", "the vendor refused the request: invalid_grant: consent_required: AADSTS65001: No consent. (HTTP 400)"},
 		{"invalid_client", 401, "application/json", `{"error":"invalid_client"}`, oauth.Refused, "invalid_client", "invalid_client (HTTP 401)"},
 		{"400 without a body (glewlwyd)", 400, "", "", oauth.Refused, "", "(HTTP 400)"},
 		{"403 without a body", 403, "", "", oauth.Refused, "", "(HTTP 403)"},
@@ -173,7 +175,7 @@ func TestNoSecretInErrors(t *testing.T) {
 						}
 						w.Header().Set("X-Debug", issued)
 						w.Header().Set("Location", "https://elsewhere.example/?token="+issued)
-						body, _ := json.Marshal(map[string]any{"error": echo, "error_description": echo, "message": echo, "refresh_token": issued, "id_token": issued})
+						body, _ := json.Marshal(map[string]any{"error": echo, "error_description": echo, "suberror": echo, "message": echo, "refresh_token": issued, "id_token": issued})
 						says(status, nil, string(body))(w, r)
 					})
 					e := endpoint(v)
@@ -182,7 +184,7 @@ func TestNoSecretInErrors(t *testing.T) {
 					failed := failure(t, token, err)
 					printed := fmt.Sprintf("%v %+v %#v %q", failed, failed, *failed, failed.Description)
 					basic := base64.StdEncoding.EncodeToString([]byte("client:" + url.QueryEscape(clientSecret)))
-					for _, s := range []string{clientSecret, url.QueryEscape(clientSecret), basic, code, verifier, refreshToken, issued} {
+					for _, s := range []string{clientSecret, url.QueryEscape(clientSecret), basic, code, verifier, refreshToken, userToken, actorToken, issued} {
 						if strings.Contains(printed, s) {
 							t.Errorf("%q is in the error: %s", s, printed)
 						}

@@ -20,11 +20,11 @@ const (
 	RefreshToken TokenKind = "refresh_token"
 )
 
-// Ways to authenticate a revocation beside those of a token request. Only None is registered.
+// Ways to authenticate a revocation beside those of a token request. Only None is registered. Anonymous is for token requests, too.
 const (
 	None      AuthMethod = "none"      // the client says its id: public clients, and clients whose secret is gone
 	Bearer    AuthMethod = "bearer"    // the token that is to be revoked authenticates the request, and stands nowhere else in it
-	Anonymous AuthMethod = "anonymous" // whoever has a token may revoke it
+	Anonymous AuthMethod = "anonymous" // the request says nothing of the client: whoever has a token may revoke it, or exchange it
 )
 
 // Revocation is where and how a vendor ends a token. URL and Auth alone are RFC 7009; the rest is for vendors with ways of their own.

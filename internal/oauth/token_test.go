@@ -61,6 +61,30 @@ func TestForms(t *testing.T) {
 			"grant_type": {"refresh_token"}, "refresh_token": {"r+t"}, "scope": {"read,write"}, "audience": {"y"}, "login_hint": {"alice"},
 			"requested_token_use": {"on_behalf_of"},
 		}},
+		{"token exchange", func(c *oauth.Client, e oauth.Endpoint) (oauth.Token, error) {
+			return c.ExchangeToken(t.Context(), e, oauth.TokenExchangeGrant{
+				SubjectToken: secret.New("a.b.c"), Scopes: []string{"read", "write"}, Resources: []string{"https://a.example", "https://b.example"}, Audiences: []string{"x", "y"},
+				ActorTokenType: oauth.TokenTypeAccessToken, Extra: extra,
+			})
+		}, url.Values{
+			"grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"}, "subject_token": {"a.b.c"}, "subject_token_type": {"urn:ietf:params:oauth:token-type:jwt"},
+			"scope": {"read write"}, "resource": {"https://a.example", "https://b.example"}, "audience": {"x", "y"}, "login_hint": {"alice"}, "requested_token_use": {"on_behalf_of"},
+		}},
+		{"token exchange with an actor and other types", func(c *oauth.Client, e oauth.Endpoint) (oauth.Token, error) {
+			return c.ExchangeToken(t.Context(), e, oauth.TokenExchangeGrant{
+				SubjectToken: secret.New("a.b.c"), ActorToken: secret.New("at"), ActorTokenType: oauth.TokenTypeAccessToken, Scopes: []string{"read", "write"}, ScopeSeparator: ",",
+				Extra: url.Values{"subject_token_type": {oauth.TokenTypeAccessToken}, "requested_token_type": {oauth.TokenTypeJWT}, "actor_token": {"evil"}, "Actor.Token-Type": {"evil"}},
+			})
+		}, url.Values{
+			"grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"}, "subject_token": {"a.b.c"}, "subject_token_type": {"urn:ietf:params:oauth:token-type:access_token"},
+			"requested_token_type": {"urn:ietf:params:oauth:token-type:jwt"}, "actor_token": {"at"}, "actor_token_type": {"urn:ietf:params:oauth:token-type:access_token"}, "scope": {"read,write"},
+		}},
+		{"JWT grant", func(c *oauth.Client, e oauth.Endpoint) (oauth.Token, error) {
+			return c.ExchangeJWT(t.Context(), e, oauth.JWTGrant{Assertion: secret.New("a.b.c"), Scopes: []string{"read"}, Resources: []string{"r"}, Audiences: []string{"x"}, Extra: extra})
+		}, url.Values{
+			"grant_type": {"urn:ietf:params:oauth:grant-type:jwt-bearer"}, "assertion": {"a.b.c"}, "scope": {"read"}, "resource": {"r"}, "audience": {"x"}, "login_hint": {"alice"},
+			"requested_token_use": {"on_behalf_of"},
+		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			v := newVendor(t, says(200, nil, aToken))
@@ -98,6 +122,14 @@ func TestScopesThatAreTwo(t *testing.T) {
 		_, err = newClient().Refresh(t.Context(), endpoint(v), oauth.RefreshGrant{Scopes: []string{tc.scope}, ScopeSeparator: tc.separator})
 		if e := failure(t, oauth.Token{}, err); e.Outcome != oauth.NotSent {
 			t.Errorf("%q by refresh: %v", tc.scope, err)
+		}
+		_, err = newClient().ExchangeToken(t.Context(), endpoint(v), oauth.TokenExchangeGrant{Scopes: []string{tc.scope}, ScopeSeparator: tc.separator})
+		if e := failure(t, oauth.Token{}, err); e.Outcome != oauth.NotSent {
+			t.Errorf("%q by token exchange: %v", tc.scope, err)
+		}
+		_, err = newClient().ExchangeJWT(t.Context(), endpoint(v), oauth.JWTGrant{Scopes: []string{tc.scope}, ScopeSeparator: tc.separator})
+		if e := failure(t, oauth.Token{}, err); e.Outcome != oauth.NotSent {
+			t.Errorf("%q by JWT grant: %v", tc.scope, err)
 		}
 	}
 	if len(v.requests) != 0 {
@@ -164,6 +196,17 @@ func TestClientAuthentication(t *testing.T) {
 		got := v.only(t)
 		if got.form.Get("client_id") != id || got.form.Get("client_assertion") != "planted-assertion" || got.form.Has("client_secret") || got.header.Get("Authorization") != "" ||
 			got.form.Get("client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" {
+			t.Errorf("form %v, Authorization %q", got.form, got.header.Get("Authorization"))
+		}
+	})
+	t.Run("anonymous", func(t *testing.T) {
+		v := newVendor(t, says(200, nil, aToken))
+		e := endpoint(v)
+		e.Auth = oauth.ClientAuth{Method: oauth.Anonymous, ID: id, Secret: secret.New(sec)}
+		if _, err := newClient().ExchangeToken(t.Context(), e, oauth.TokenExchangeGrant{SubjectToken: secret.New(userToken)}); err != nil {
+			t.Fatal(err)
+		}
+		if got := v.only(t); got.form.Has("client_id") || got.form.Has("client_secret") || got.header.Get("Authorization") != "" {
 			t.Errorf("form %v, Authorization %q", got.form, got.header.Get("Authorization"))
 		}
 	})

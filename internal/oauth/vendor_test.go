@@ -19,6 +19,8 @@ const (
 	code         = "canary-code-1"
 	verifier     = "canary-verifier-0123456789-0123456789-0123456789"
 	refreshToken = "canary-refresh-1"
+	userToken    = "canary.user.1"
+	actorToken   = "canary-actor-1"
 )
 
 // vendor is a token endpoint on a real listener.
@@ -91,7 +93,7 @@ func endpoint(v *vendor) oauth.Endpoint {
 	}
 }
 
-// calls are the three requests, each with the secrets above.
+// calls are the requests, each with the secrets above.
 var calls = []struct {
 	name string
 	call func(*testing.T, *oauth.Client, oauth.Endpoint) (oauth.Token, error)
@@ -106,6 +108,12 @@ var calls = []struct {
 	}},
 	{"client credentials", func(t *testing.T, c *oauth.Client, e oauth.Endpoint) (oauth.Token, error) {
 		return c.ClientCredentials(t.Context(), e, oauth.ClientCredentialsGrant{Scopes: []string{"read"}})
+	}},
+	{"token exchange", func(t *testing.T, c *oauth.Client, e oauth.Endpoint) (oauth.Token, error) {
+		return c.ExchangeToken(t.Context(), e, oauth.TokenExchangeGrant{SubjectToken: secret.New(userToken), ActorToken: secret.New(actorToken), ActorTokenType: oauth.TokenTypeAccessToken})
+	}},
+	{"JWT grant", func(t *testing.T, c *oauth.Client, e oauth.Endpoint) (oauth.Token, error) {
+		return c.ExchangeJWT(t.Context(), e, oauth.JWTGrant{Assertion: secret.New(userToken)})
 	}},
 }
 

@@ -27,6 +27,7 @@ type Config struct {
 	SigningAlgorithm wire.SigningAlgorithm `json:"signingAlgorithm,omitempty"`
 	Confirm          wire.Confirm          `json:"confirm,omitempty"`
 	ScopeMatch       wire.ScopeMatch       `json:"scopeMatch,omitempty"`
+	OnBehalfOf       *OnBehalfOf           `json:"onBehalfOf,omitempty"` // CustomOauth2
 }
 
 // Metadata are explicit endpoints (API shape Oauth2AuthorizationServerMetadata).

@@ -47,6 +47,7 @@ func TestSameGeneration(t *testing.T) {
 		{"DiscoveryURL for Metadata", explicit(), func(c *provider.Config) { *c = discovered() }, false},
 		{"Metadata for DiscoveryURL", discovered(), func(c *provider.Config) { *c = explicit() }, false},
 		{"AuthMethod", discovered(), func(c *provider.Config) { c.AuthMethod = "" }, true},
+		{"OnBehalfOf", discovered(), func(c *provider.Config) { c.OnBehalfOf = &provider.OnBehalfOf{NoClient: true} }, true},
 		{"Confirm", discovered(), func(c *provider.Config) { c.Confirm = wire.ConfirmNever }, true},
 		{"Tenant", discovered(), func(c *provider.Config) { c.Tenant = "contoso" }, false},
 		{"Host", discovered(), func(c *provider.Config) { c.Host = "github.example" }, false},

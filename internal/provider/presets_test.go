@@ -96,6 +96,13 @@ func TestPresetsAreSound(t *testing.T) {
 					t.Errorf("AuthorizeParameters: %q is the standard's own", name)
 				}
 			}
+			if p.OnBehalfOf != nil {
+				for name := range p.OnBehalfOf.Parameters {
+					if oauth.IsProtected(name) {
+						t.Errorf("OnBehalfOf: %q is the standard's own", name)
+					}
+				}
+			}
 			for alias, name := range p.ScopeAliases {
 				if p.CanonicalScope(name) != name {
 					t.Errorf("ScopeAliases: %q stands for %q, which stands for another", alias, name)
@@ -167,6 +174,9 @@ func TestVendorsAreDocumented(t *testing.T) {
 		}
 		if p.M2MGrantType != "" {
 			fmt.Fprintf(&got, "- M2M: grant type `%s`\n", p.M2MGrantType)
+		}
+		if o := p.OnBehalfOf; o != nil {
+			fmt.Fprintf(&got, "- On behalf of: `%s` with `%s`, unless customParameters say otherwise.\n", o.GrantType, o.Parameters.Encode())
 		}
 		if p.Lifetime != 0 {
 			fmt.Fprintf(&got, "- Its answers do not say how long a token lives; %s is assumed.\n", p.Lifetime)

@@ -42,6 +42,7 @@ type Vendor struct {
 	// RefreshTokenReusable: a refresh token stays good after use, so one that may have been spent can be tried again.
 	RefreshTokenReusable bool
 
+	OnBehalfOf *OnBehalfOf // nil: the vendor has no way
 	Revocation Revocation
 
 	// For people, in Markdown: what to register at the vendor, what gives refresh tokens, and the vendor's public documentation.
@@ -76,7 +77,7 @@ func (r *Resolver) Preset(name wire.CredentialProviderVendor) (Vendor, bool) {
 func (r *Resolver) Traits(c Config) Vendor {
 	v, ok := r.presets[c.Vendor]
 	if !ok {
-		v = Vendor{Name: c.Vendor, AuthMethod: oauth.ClientSecretBasic}
+		v = Vendor{Name: c.Vendor, AuthMethod: oauth.ClientSecretBasic, OnBehalfOf: c.OnBehalfOf}
 	}
 	v.AuthMethod = c.method(v.AuthMethod)
 	return v

@@ -93,6 +93,22 @@ func (v *Verifier) Verify(ctx context.Context, account string, token secret.Stri
 	return User{Kind: KindJWT, Issuer: c.Issuer, Subject: c.Subject}, nil
 }
 
+// JWTExpires is when the JWT in t ends. It was verified when t was minted, and is read as it was then.
+func (t Token) JWTExpires() (time.Time, error) {
+	parsed, err := jwt.ParseSigned(t.JWT.Reveal(), algorithms)
+	if err != nil {
+		return time.Time{}, err
+	}
+	var c jwt.Claims
+	if err := parsed.UnsafeClaimsWithoutVerification(&c); err != nil {
+		return time.Time{}, err
+	}
+	if c.Expiry == nil {
+		return time.Time{}, errors.New("the user token has no claim exp")
+	}
+	return c.Expiry.Time(), nil
+}
+
 var errSignature = errors.New("its signature does not verify with its issuer's keys")
 
 // verifySignature checks the one signature with the keys that the issuer publishes, and reads the claims; jku, x5u and jwk in the header count for nothing.
