@@ -28,8 +28,8 @@ var refusals = []*refusal{
 		how:    "`privateEndpoint` and `privateEndpointOverrides` are refused.", why: "They are things of AWS networks; here `--allow-private-hosts` opens hosts in private networks.",
 	},
 	{
-		places: regexp.MustCompile(`onBehalfOfTokenExchangeConfig|oauth2Flow=ON_BEHALF_OF_TOKEN_EXCHANGE`),
-		how:    "The flow `ON_BEHALF_OF_TOKEN_EXCHANGE` is refused.", why: "It comes in a later version.",
+		places: regexp.MustCompile(`actorTokenContent=AWS_IAM_ID_TOKEN_JWT`),
+		how:    "The `actorTokenContent` `AWS_IAM_ID_TOKEN_JWT` is refused.", why: "It is a token of the server's own issuer, which comes in a later version.",
 	},
 	{
 		places: regexp.MustCompile(`clientAuthenticationMethod=AWS_IAM_ID_TOKEN_JWT`),

@@ -50,6 +50,11 @@ var samples = map[string]func(*world, *testing.T) []sample{
 			{"fullest of M2M", with(request("", "M2M"), obj{
 				"scopes": []any{"read"}, "forceAuthentication": false, "customParameters": obj{"tenant": "a"}, "resources": []any{"https://api.example"}, "audiences": []any{"api"},
 			})},
+			{"fullest of ON_BEHALF_OF_TOKEN_EXCHANGE", with(request("", "ON_BEHALF_OF_TOKEN_EXCHANGE"), obj{
+				"workloadIdentityToken":          w.must(t, "GetWorkloadAccessTokenForJWT", obj{"workloadName": w.workload(t), "userToken": w.jwt("alice")})["workloadAccessToken"],
+				"resourceCredentialProviderName": w.create(t, "CreateOauth2CredentialProvider", "idp", w.custom(onBehalf("TOKEN_EXCHANGE", actor("M2M", "act")))),
+				"scopes":                         []any{"read"}, "forceAuthentication": false, "customParameters": obj{"tenant": "a"}, "resources": []any{"https://api.example"}, "audiences": []any{"api"},
+			})},
 			{"poll", with(asked, obj{"sessionUri": w.must(t, "GetResourceOauth2Token", with(asked, obj{"resourceOauth2ReturnUrl": testenv.ReturnURL}))["sessionUri"]})},
 		}
 	},
@@ -304,11 +309,23 @@ func (w *world) consent(t *testing.T, wat any) url.Values {
 
 func (w *world) jwt(user string) string { return w.Vendor.Sign(obj{"sub": user, "aud": "app"}) }
 
-// custom is the smallest configuration of an OAuth2 provider, for the vendor of the test environment.
-func (w *world) custom() obj {
-	return obj{"credentialProviderVendor": "CustomOauth2", "oauth2ProviderConfigInput": obj{"customOauth2ProviderConfig": obj{
-		"clientId": testenv.ClientID, "clientSecret": testenv.ClientSecret, "oauthDiscovery": obj{"discoveryUrl": w.Vendor.Issuer() + "/.well-known/openid-configuration"},
-	}}}
+// custom is the smallest configuration of an OAuth2 provider, for the vendor of the test environment, and settings.
+func (w *world) custom(settings ...obj) obj {
+	smallest := obj{"clientId": testenv.ClientID, "clientSecret": testenv.ClientSecret, "oauthDiscovery": obj{"discoveryUrl": w.Vendor.Issuer() + "/.well-known/openid-configuration"}}
+	return obj{"credentialProviderVendor": "CustomOauth2", "oauth2ProviderConfigInput": obj{"customOauth2ProviderConfig": with(append([]obj{smallest}, settings...)...)}}
+}
+
+// onBehalf is a way of a custom provider to trade users' JWTs.
+func onBehalf(grantType string, settings ...obj) obj {
+	return obj{"onBehalfOfTokenExchangeConfig": with(append([]obj{{"grantType": grantType}}, settings...)...)}
+}
+
+func actor(content string, scopes ...any) obj {
+	config := obj{"actorTokenContent": content}
+	if scopes != nil {
+		config["actorTokenScopes"] = scopes
+	}
+	return obj{"tokenExchangeGrantTypeConfig": config}
 }
 
 // oauth2Configs are configurations of every vendor, by every member.
@@ -329,6 +346,9 @@ func (w *world) oauth2Configs(t *testing.T) []sample {
 		{"secret elsewhere", obj{"credentialProviderVendor": "CustomOauth2", "oauth2ProviderConfigInput": obj{"customOauth2ProviderConfig": with(elsewhere, discovery)}}},
 		{"Microsoft, secret elsewhere", obj{"credentialProviderVendor": "MicrosoftOauth2", "oauth2ProviderConfigInput": obj{"microsoftOauth2ProviderConfig": elsewhere}}},
 		{"Okta, secret elsewhere", obj{"credentialProviderVendor": "OktaOauth2", "oauth2ProviderConfigInput": obj{"includedOauth2ProviderConfig": with(elsewhere, metadata)}}},
+		{"on behalf of, with an actor", custom(discovery, onBehalf("TOKEN_EXCHANGE", actor("M2M", "act")))},
+		{"on behalf of, without client", custom(discovery, onBehalf("TOKEN_EXCHANGE", actor("NONE"), obj{"onBehalfOfAuthenticationConfig": obj{"clientAuthenticationMethod": "NO_CLIENT"}}))},
+		{"on behalf of, by a JWT grant", custom(discovery, onBehalf("JWT_AUTHORIZATION_GRANT"))},
 		{"a host of the customer", with(config("GithubOauth2", "githubOauth2ProviderConfig"), obj{"vendorHost": "github.example.com"})},
 	}
 	for _, a := range []struct{ algorithm, spec string }{{"RS256", "RSA_2048"}, {"PS256", "RSA_2048"}, {"ES256", "ECC_NIST_P256"}} {

@@ -58,14 +58,6 @@ func byDiscovery(in *customInput) {
 	in.OauthDiscovery = &wire.Oauth2Discovery{DiscoveryUrl: new(discoveryURL)}
 }
 
-func onBehalf(grantType wire.OnBehalfOfTokenExchangeGrantType, actor wire.ActorTokenContent, scopes ...string) func(*customInput) {
-	return func(in *customInput) {
-		in.OnBehalfOfTokenExchangeConfig = &wire.OnBehalfOfTokenExchangeConfigType{
-			GrantType: grantType, TokenExchangeGrantTypeConfig: &wire.TokenExchangeGrantTypeConfigType{ActorTokenContent: actor, ActorTokenScopes: scopes},
-		}
-	}
-}
-
 func withoutSecret(in *customInput) { in.ClientSecret = nil }
 
 func withSecret(s string) func(*customInput) {
@@ -127,32 +119,6 @@ func TestOAuth2Provider(t *testing.T) {
 		}), &wire.Oauth2ProviderConfigOutput{CustomOauth2ProviderConfig: &wire.CustomOauth2ProviderConfigOutput{
 			ClientId: new("client-1"), OauthDiscovery: &wire.Oauth2Discovery{DiscoveryUrl: new(discoveryURL)}, ClientAuthenticationMethod: new(wire.MethodClientSecretPost),
 		}}},
-		"on behalf of, with an actor": {wire.VendorCustomOauth2, custom(byDiscovery, onBehalf(wire.GrantTypeTokenExchange, wire.ActorM2M, "act")), &wire.Oauth2ProviderConfigOutput{
-			CustomOauth2ProviderConfig: &wire.CustomOauth2ProviderConfigOutput{
-				ClientId: new("client-1"), OauthDiscovery: &wire.Oauth2Discovery{DiscoveryUrl: new(discoveryURL)},
-				OnBehalfOfTokenExchangeConfig: &wire.OnBehalfOfTokenExchangeConfigType{
-					GrantType:                    wire.GrantTypeTokenExchange,
-					TokenExchangeGrantTypeConfig: &wire.TokenExchangeGrantTypeConfigType{ActorTokenContent: wire.ActorM2M, ActorTokenScopes: []string{"act"}},
-				},
-			}}},
-		"on behalf of, without client and actor": {wire.VendorCustomOauth2, custom(byDiscovery, onBehalf(wire.GrantTypeTokenExchange, wire.ActorNone), func(in *customInput) {
-			in.OnBehalfOfTokenExchangeConfig.OnBehalfOfAuthenticationConfig = &wire.OnBehalfOfAuthenticationConfig{ClientAuthenticationMethod: wire.MethodNoClient}
-		}), &wire.Oauth2ProviderConfigOutput{
-			CustomOauth2ProviderConfig: &wire.CustomOauth2ProviderConfigOutput{
-				ClientId: new("client-1"), OauthDiscovery: &wire.Oauth2Discovery{DiscoveryUrl: new(discoveryURL)},
-				OnBehalfOfTokenExchangeConfig: &wire.OnBehalfOfTokenExchangeConfigType{
-					GrantType:                      wire.GrantTypeTokenExchange,
-					TokenExchangeGrantTypeConfig:   &wire.TokenExchangeGrantTypeConfigType{ActorTokenContent: wire.ActorNone},
-					OnBehalfOfAuthenticationConfig: &wire.OnBehalfOfAuthenticationConfig{ClientAuthenticationMethod: wire.MethodNoClient},
-				},
-			}}},
-		"on behalf of, by a JWT grant": {wire.VendorCustomOauth2, custom(byDiscovery, func(in *customInput) {
-			in.OnBehalfOfTokenExchangeConfig = &wire.OnBehalfOfTokenExchangeConfigType{GrantType: wire.GrantTypeJwtAuthorizationGrant}
-		}), &wire.Oauth2ProviderConfigOutput{
-			CustomOauth2ProviderConfig: &wire.CustomOauth2ProviderConfigOutput{
-				ClientId: new("client-1"), OauthDiscovery: &wire.Oauth2Discovery{DiscoveryUrl: new(discoveryURL)},
-				OnBehalfOfTokenExchangeConfig: &wire.OnBehalfOfTokenExchangeConfigType{GrantType: wire.GrantTypeJwtAuthorizationGrant},
-			}}},
 		"custom by metadata": {wire.VendorCustomOauth2, custom(func(in *customInput) {
 			in.OauthDiscovery.AuthorizationServerMetadata.ResponseTypes = []string{"code"}
 			in.OauthDiscovery.AuthorizationServerMetadata.TokenEndpointAuthMethods = []string{"client_secret_post", "client_secret_basic"}

@@ -15,7 +15,10 @@ import (
 )
 
 // newZitadel starts the certified zitadel/oidc with the storage and pages of its own example. Any user may sign in, with the password "any".
-func newZitadel() (*vendor, error) {
+func newZitadel() (*vendor, error) { return newZitadelTrusting("") }
+
+// newZitadelTrusting is newZitadel that takes the JWTs of another issuer in exchange.
+func newZitadelTrusting(issuer string) (*vendor, error) {
 	server := httptest.NewUnstartedServer(nil)
 	v := &vendor{
 		issuer: strings.Replace("http://"+server.Listener.Addr().String(), "127.0.0.1", "localhost", 1) + "/",
@@ -25,7 +28,7 @@ func newZitadel() (*vendor, error) {
 		},
 		stop: func() (string, error) { server.Close(); return "", nil },
 	}
-	s := &zitadelStorage{Storage: storage.NewStorageWithClients(anybody{}, map[string]*storage.Client{
+	s := &zitadelStorage{trusted: issuer, Storage: storage.NewStorageWithClients(anybody{}, map[string]*storage.Client{
 		v.clients["short"].ID:   storage.WebClient(v.clients["short"].ID, v.clients["short"].Secret),
 		v.clients["machine"].ID: storage.WebClient(v.clients["machine"].ID, v.clients["machine"].Secret), // so that it may introspect
 	})}
@@ -42,9 +45,10 @@ func newZitadel() (*vendor, error) {
 	return v, nil
 }
 
-// zitadelStorage is the example's, with redirect URIs that are registered later, and tokens of a short life.
+// zitadelStorage is the example's, with redirect URIs that are registered later, tokens of a short life, and exchanges (exchange_test.go) for JWTs.
 type zitadelStorage struct {
 	*storage.Storage
+	trusted      string // issuer whose JWTs are taken in exchange, for JWTs; "" is none
 	mu           sync.Mutex
 	redirectURIs []string
 }
@@ -56,7 +60,16 @@ func (s *zitadelStorage) GetClientByClientID(ctx context.Context, id string) (op
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return registeredClient{c, append([]string{}, s.redirectURIs...)}, nil
+	return registeredClient{c, append([]string{}, s.redirectURIs...), s.trusted != ""}, nil
+}
+
+// ClientCredentials is the example's; the server takes no opaque token of its own for an actor's.
+func (s *zitadelStorage) ClientCredentials(ctx context.Context, id, clientSecret string) (op.Client, error) {
+	c, err := s.Storage.ClientCredentials(ctx, id, clientSecret)
+	if err != nil {
+		return nil, err
+	}
+	return registeredClient{c, nil, s.trusted != ""}, nil
 }
 
 func (s *zitadelStorage) CreateAccessToken(ctx context.Context, r op.TokenRequest) (string, time.Time, error) {
@@ -72,6 +85,14 @@ func (s *zitadelStorage) CreateAccessAndRefreshTokens(ctx context.Context, r op.
 type registeredClient struct {
 	op.Client
 	redirectURIs []string
+	jwt          bool
+}
+
+func (c registeredClient) AccessTokenType() op.AccessTokenType {
+	if c.jwt {
+		return op.AccessTokenTypeJWT
+	}
+	return c.Client.AccessTokenType()
 }
 
 func (c registeredClient) RedirectURIs() []string { return c.redirectURIs }
