@@ -221,7 +221,7 @@ func TestOnBehalfOfEndsWithTheJWT(t *testing.T) {
 }
 
 // What is sent to the vendor: the JWT as the user's word, what the request says, and what the provider's way adds; parameters of the request replace only what they may.
-func TestOnBehalfOfForms(t *testing.T) {
+func TestFlowOnBehalfOf(t *testing.T) {
 	microsoft := func(c *provider.Config) {
 		c.Vendor, c.DiscoveryURL, c.OnBehalfOf = wire.VendorMicrosoftOauth2, "", nil
 		c.Metadata = &provider.Metadata{Issuer: issuer, AuthorizationEndpoint: issuer + "/authorize", TokenEndpoint: issuer + "/token"}
@@ -291,7 +291,7 @@ func TestOnBehalfOfForms(t *testing.T) {
 			want: url.Values{"grant_type": {fakeidp.JWTBearer}, "assertion": {"JWT"}, "scope": {"read"}, "requested_token_use": {"another"}, "client_id": {"client"}, "client_secret": {"client-secret"}},
 		},
 	} {
-		t.Run("Flow "+name, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, t.TempDir())
 			f.onBehalf(c.how)
 			if c.config != nil {

@@ -150,9 +150,11 @@ func (s *Store) FinishRevocation(r Revocation) error {
 	})
 }
 
-// InUse reports whether a provider's generation has an active grant of a user; of anybody, when anybody is asked for.
+// InUse reports whether a provider's generation has an active grant of a user; of anybody, when anybody is asked for. One that has ended and cannot be renewed
+// is of no use.
 func (s *Store) InUse(ctx context.Context, account, providerIncarnation, generation, userKey string, anybody bool) (bool, error) {
-	query, args := `SELECT COUNT(*) FROM grants WHERE account = $1 AND provider_incarnation = $2 AND provider_generation = $3 AND state = 'active'`,
+	query, args := `SELECT COUNT(*) FROM grants WHERE account = $1 AND provider_incarnation = $2 AND provider_generation = $3 AND state = 'active'
+		AND (refresh_token IS NOT NULL OR expires_at = 0 OR expires_at > {now})`,
 		[]any{account, providerIncarnation, generation}
 	if !anybody {
 		query, args = query+` AND user_key = $4`, append(args, userKey)

@@ -26,10 +26,13 @@ func TestRevocations(t *testing.T) {
 			})
 			must(t, err)
 		}
+		grant("ended", nil, now.Add(-time.Hour))
+		if used, err := s.InUse(ctx, "1", "pi", "g1", "u", false); used || err != nil {
+			t.Error("a grant that has ended is in use", err)
+		}
 		grant("refreshable", []byte("sealed refresh"), now.Add(-time.Hour))
 		grant("endless", nil, time.Time{})
 		grant("valid", nil, now.Add(time.Hour))
-		grant("ended", nil, now.Add(-time.Hour))
 		if used, err := s.InUse(ctx, "1", "pi", "g1", "u", false); !used || err != nil {
 			t.Error(used, err)
 		}
