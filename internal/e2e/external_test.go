@@ -57,7 +57,7 @@ func TestSecretsElsewhere(t *testing.T) {
 		c.External = []string{testenv.Account + "=file://" + mine.dir + "/", "210987654321=file://" + theirs.dir + "/"}
 	})
 	a, v := administrator(e), realVendor(e)
-	client := v.clients["machine"]
+	client := v.clients["mounted"]
 	const apiKey, rotatedKey, otherKey = "planted-mounted-key", "planted-rotated-key", "planted-key-of-another"
 	e.Plant(apiKey, rotatedKey, otherKey)
 	mine.put(map[string]string{"client_secret": "planted-old-secret\n", "api_key": apiKey})
@@ -92,7 +92,7 @@ func TestSecretsElsewhere(t *testing.T) {
 	}
 	mine.put(map[string]string{"client_secret": client.Secret + "\n", "api_key": rotatedKey})
 	got := call[token](a, "GetResourceOauth2Token", request)
-	if !slices.ContainsFunc(v.issued(t, 1, "machine", "", "client_credentials"), func(e vendorEvent) bool { return e.AccessToken == got.AccessToken }) {
+	if !slices.ContainsFunc(v.issued(t, 1, "mounted", "", "client_credentials"), func(e vendorEvent) bool { return e.AccessToken == got.AccessToken }) {
 		t.Errorf("with the rotated secret: %+v", got)
 	}
 	type key struct {

@@ -58,7 +58,7 @@ type vendorEvent struct {
 // shortLife is how long access tokens of the client "short" live: long enough for a few requests on a slow machine, short enough to wait for.
 const shortLife = 6 * time.Second
 
-// startVendor starts the one vendor of all tests.
+// startVendor starts the one vendor of all tests. They run at once: who counts what happened there counts a client or a user of its own.
 var startVendor = sync.OnceValues(func() (*vendor, error) {
 	v, err := newVendor()
 	if err == nil {

@@ -20,6 +20,7 @@ const clients = [
   { name: 'post', id: 'post client:/+%@ ', secret: 'post secret:/+%@ &=?#', method: 'client_secret_post', grants: ['authorization_code', 'refresh_token'] },
   { name: 'short', id: 'short-client', secret: 'short-client-secret', method: 'client_secret_basic', grants: ['authorization_code', 'refresh_token'] },
   { name: 'machine', id: 'machine-client', secret: 'machine-client-secret', method: 'client_secret_basic', grants: ['client_credentials'] },
+  { name: 'mounted', id: 'mounted-client', secret: 'mounted-client-secret', method: 'client_secret_basic', grants: ['client_credentials'] },
   { name: 'robot', id: 'robot-client', secret: 'robot-client-secret', method: 'client_secret_post', grants: ['client_credentials'] },
   { name: 'signer', id: 'signer-client', method: 'private_key_jwt', grants: ['authorization_code', 'refresh_token', 'client_credentials'] },
 ];
