@@ -37,9 +37,13 @@ func TestM2M(t *testing.T) {
 	}
 }
 
-// A user consents in a browser, the application completes, the agent gets the user's token.
+// A user consents in a browser, the application completes, the agent gets the user's token: on each engine.
 func TestUserFederation(t *testing.T) {
-	e := testenv.Start(t)
+	t.Run("SQLite", func(t *testing.T) { userFederation(t, testenv.Start(t)) })
+	t.Run("PostgreSQL", func(t *testing.T) { userFederation(t, testenv.Start(t, testenv.OnPostgreSQL(t))) })
+}
+
+func userFederation(t *testing.T, e *testenv.Env) {
 	e.Admin.CreateWorkload("agent")
 	e.Admin.CreateProvider("vendor")
 	token := e.Admin.Consent("agent", "vendor", "alice")

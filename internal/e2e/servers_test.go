@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"credence/internal/server"
 	"credence/internal/testenv"
 )
 
@@ -75,13 +76,13 @@ func zitadelSignIn(b *tab, c *federation) {
 	b.reads("connected")
 }
 
-// At every server: a provider by its discovery document alone, a consent in a browser, a token that is the user's, refreshes with rotation, a new consent when
+// At every server, and on each engine: a provider by its discovery document alone, a consent in a browser, a token that is the user's, refreshes with rotation, a new consent when
 // the vendor's side has ended the grant, and a token for the workload itself.
 func TestJourneyAtRealServers(t *testing.T) {
-	for _, s := range authorizationServers {
-		t.Run(s.name, func(t *testing.T) {
+	run := func(name string, s authorizationServer, edit ...func(*server.Config)) {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			e := testenv.Start(t)
+			e := testenv.Start(t, edit...)
 			v, err := s.start()
 			if err != nil {
 				t.Fatal(err)
@@ -97,6 +98,10 @@ func TestJourneyAtRealServers(t *testing.T) {
 			s.machine(t, v, a)
 		})
 	}
+	for _, s := range authorizationServers {
+		run(s.name, s)
+	}
+	run("on PostgreSQL", authorizationServers[0], testenv.OnPostgreSQL(t))
 }
 
 func (s authorizationServer) journey(t *testing.T, v *vendor, c *federation) {

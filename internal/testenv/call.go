@@ -103,10 +103,14 @@ func (e *Env) Metric(series string) int {
 	return 0
 }
 
-// rows opens the server's database beside it.
+// rows opens the server's database beside it, whatever its engine.
 func (e *Env) rows() *store.Store {
 	e.T.Helper()
-	st, err := store.Open(context.Background(), store.Config{Path: filepath.Join(e.Config.DataDir, "credence.db"), KeepSchema: true})
+	cfg := store.Config{URL: e.Config.Database, KeepSchema: true}
+	if cfg.URL == "" {
+		cfg.Path = filepath.Join(e.Config.DataDir, "credence.db")
+	}
+	st, err := store.Open(context.Background(), cfg)
 	if err != nil {
 		e.T.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-// Package testenv runs the whole server in process, for tests: real SQLite, real HTTP, real AWS SDK clients, and a vendor that misbehaves on request.
+// Package testenv runs the whole server in process, for tests: real SQLite or PostgreSQL, real HTTP, real AWS SDK clients, and a vendor that misbehaves on request.
 //
 // At the end of every test it looks for planted secrets in all that the server leaves behind: rows, logs, audit events, metrics and spans.
 package testenv
@@ -25,6 +25,7 @@ import (
 	"credence/internal/iam"
 	"credence/internal/secret"
 	"credence/internal/server"
+	"credence/internal/testpostgres"
 	"credence/internal/vault"
 )
 
@@ -83,6 +84,17 @@ func Start(t testing.TB, edit ...func(*server.Config)) *Env {
 		}
 	})
 	return e
+}
+
+// OnPostgreSQL has Start run the server on a new PostgreSQL database.
+func OnPostgreSQL(t testing.TB) func(*server.Config) {
+	t.Helper()
+	key := filepath.Join(t.TempDir(), "master.key")
+	if err := server.NewMasterKey(key); err != nil {
+		t.Fatal(err)
+	}
+	url := testpostgres.Database(t)
+	return func(c *server.Config) { c.Database, c.KEK = url, "file:"+key }
 }
 
 func (e *Env) start() {
@@ -200,7 +212,7 @@ func (e *Env) Plant(values ...string) {
 }
 
 // lookForSecrets fails the test when a planted secret stands in clear in a file of the data directory (but the administrator's credentials), in
-// the log, in the metrics, or in a span.
+// a table of the database, in the log, in the metrics, or in a span.
 func (e *Env) lookForSecrets() {
 	e.mu.Lock()
 	planted := append([]string{}, e.planted...)
@@ -218,6 +230,13 @@ func (e *Env) lookForSecrets() {
 		text, _ := io.ReadAll(resp.Body)
 		_ = resp.Body.Close()
 		check("the metrics", text)
+	}
+	if e.Config.Database != "" {
+		dump, err := testpostgres.Dump(context.Background(), e.Config.Database)
+		if err != nil {
+			e.T.Error(err)
+		}
+		check("the database", dump)
 	}
 	entries, err := os.ReadDir(e.Config.DataDir)
 	if err != nil {

@@ -64,6 +64,45 @@ func (s *Server) Database(t testing.TB, options ...string) string {
 	return s.url(name)
 }
 
+// Dump is all that stands in the tables of the database at a URL of this package, as bytes: a test looks in it for what must not be there.
+func Dump(ctx context.Context, url string) (rows []byte, err error) {
+	db, err := sql.Open("pgx", url)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	var tables string
+	if err := db.QueryRowContext(ctx, `SELECT string_agg(quote_ident(tablename), ' ') FROM pg_tables WHERE schemaname = current_schema()`).Scan(&tables); err != nil {
+		return nil, err
+	}
+	for table := range strings.FieldsSeq(tables) {
+		found, err := db.QueryContext(ctx, "SELECT * FROM "+table)
+		if err != nil {
+			return nil, err
+		}
+		columns, err := found.Columns()
+		if err != nil {
+			return nil, err
+		}
+		row := make([]any, len(columns))
+		for i := range row {
+			row[i] = new(sql.RawBytes)
+		}
+		for found.Next() {
+			if err := found.Scan(row...); err != nil {
+				return nil, err
+			}
+			for i, column := range columns {
+				rows = fmt.Appendf(rows, "%s.%s=%s\n", table, column, *row[i].(*sql.RawBytes))
+			}
+		}
+		if err := found.Err(); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
+}
+
 func (s *Server) url(database string) string {
 	return "postgres:///" + database + "?host=" + s.dir + "&user=credence"
 }
