@@ -52,6 +52,7 @@ type Writes interface {
 // Leases keep two processes from doing the same thing. AcquireLease answers fault.ConcurrentModification while somebody holds it.
 type Leases interface {
 	AcquireLease(account, name string, d time.Duration) (store.Lease, error)
+	RenewLease(l store.Lease, d time.Duration) error
 	ReleaseLease(store.Lease) error
 }
 
@@ -68,9 +69,11 @@ func New(cfg Config) *Broker { return &Broker{Config: cfg} }
 
 const (
 	// vendorTimeout bounds one call to a token endpoint; egress has a shorter one of its own.
-	vendorTimeout = 20 * time.Second
-	// leaseTime is longer than anything that is done under a lease.
-	leaseTime = 60 * time.Second
+	vendorTimeout = 12 * time.Second
+	// leaseTime is longer than a call to a vendor, and short enough for another replica to try again within a vendor's grace, often 30 seconds, when the
+	// holder has died. What takes longer renews it.
+	leaseTime  = 15 * time.Second
+	leaseRenew = leaseTime / 3
 )
 
 // agent is who a workload access token stands for, after its workload identity was found to be the same one.

@@ -113,7 +113,7 @@ func (b *Broker) completeUnderLease(ctx context.Context, account, id string) err
 	if err != nil {
 		return err
 	}
-	defer b.release(lease)
+	defer b.hold(lease)()
 
 	s, err := b.Vault.Session(ctx, id)
 	if err != nil {

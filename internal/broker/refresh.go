@@ -50,9 +50,9 @@ func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider,
 		outcome = "already"
 		return g, nil
 	}
-	defer b.release(*lease)
+	defer b.hold(*lease)()
 	switch {
-	case !g.IntentAt.IsZero() && !b.Resolver.Traits(p.Config).RefreshTokenReusable:
+	case !g.IntentAt.IsZero() && !mayRetry(b.Resolver.Traits(p.Config), lease.TakenAt.Sub(g.IntentAt)):
 		// A process died between sending the refresh token and writing the answer. What it has left is served to its end.
 		outcome = MaybeSpent
 		if valid(g) {
@@ -73,7 +73,7 @@ func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider,
 	if err != nil {
 		return store.Grant{}, err
 	}
-	if g, err = b.recordIntent(g); err != nil {
+	if g, err = b.recordIntent(g, lease.TakenAt); err != nil {
 		return store.Grant{}, err
 	}
 	t, err := b.vendorCall(ctx, account, v.TokenEndpoint, v, "refresh_token", func(ctx context.Context) (oauth.Token, error) {
@@ -96,6 +96,14 @@ func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider,
 	outcome = "ok"
 	return g, nil
 }
+
+// mayRetry tells whether a refresh token that was sent so long ago, or was about to be, may be sent again without the vendor taking it for theft.
+func mayRetry(v provider.Vendor, age time.Duration) bool {
+	return v.RefreshTokenReusable || age+graceMargin < v.RefreshTokenGrace
+}
+
+// graceMargin is what a request may take to arrive.
+const graceMargin = 2 * time.Second
 
 // refreshToRevoke gets an access token for a vendor that revokes by nothing else. dead: there is no grant any more. What comes of it is written before it
 // is used; a crash in between loses tokens that nobody else has.
@@ -122,9 +130,9 @@ func (b *Broker) refreshToRevoke(ctx context.Context, r *store.Revocation, v pro
 	return false, err
 }
 
-// Another process that refreshes the grant is waited for as long as a vendor may take.
+// Another process that refreshes the grant is waited for, until its lease has ended if it died.
 const (
-	leaseWait = vendorTimeout
+	leaseWait = leaseTime + 5*time.Second
 	leasePoll = 100 * time.Millisecond
 )
 
@@ -168,19 +176,45 @@ func (b *Broker) reloadForRefresh(ctx context.Context, account, key string) (sto
 }
 
 // recordIntent proves that the store takes writes before a one-time token is spent, and tells the next process if this one dies. A write whose answer
-// was lost is found again: nothing was sent yet, so it must not count as one that was.
-func (b *Broker) recordIntent(g store.Grant) (store.Grant, error) {
-	g.IntentAt = time.Now().Truncate(time.Millisecond) // as the row has it
+// was lost is found again: nothing was sent yet, so it must not count as one that was. now is the database's time, since another replica may have to
+// judge its age; a grace begins with the first try.
+func (b *Broker) recordIntent(g store.Grant, now time.Time) (store.Grant, error) {
+	if g.IntentAt.IsZero() {
+		g.IntentAt = now
+	}
 	version, err := retryWrite(func() (int64, error) { return b.Writes.UpdateGrant(g) })
 	if errors.Is(err, fault.ConcurrentModification) {
 		current, reloadErr := b.Vault.ReloadGrant(context.Background(), g.Account, g.Key)
-		if reloadErr == nil && current.IntentAt.Equal(g.IntentAt) {
+		if reloadErr == nil && current.IntentAt.Equal(g.IntentAt) && current.Version == g.Version+1 {
 			return current, nil
 		}
 		return g, &fault.Fault{Kind: fault.Throttled, Msg: "The grant changed while it was to be refreshed: try again", RetryAfter: time.Second, Err: err}
 	}
 	g.Version = version
 	return g, err
+}
+
+// hold renews a lease until the answer is called, which gives it back. A process that is dead or asleep renews nothing.
+func (b *Broker) hold(l store.Lease) (release func()) {
+	released := make(chan struct{})
+	b.flying.Go(func() {
+		tick := time.NewTicker(leaseRenew)
+		defer tick.Stop()
+		for {
+			select {
+			case <-released:
+				return
+			case <-tick.C:
+				if err := b.Leases.RenewLease(l, leaseTime); err != nil {
+					b.Log.Warn("a lease was not renewed", "error", err)
+				}
+			}
+		}
+	})
+	return func() {
+		close(released)
+		b.release(l)
+	}
 }
 
 // release gives a lease back early. If that fails, its time will be up soon.

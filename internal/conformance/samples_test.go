@@ -341,7 +341,7 @@ func (w *world) oauth2Configs(t *testing.T) []sample {
 	all := []sample{
 		{"fullest", with(custom(discovery, obj{"clientAuthenticationMethod": "CLIENT_SECRET_POST"}), obj{"confirm": "first", "scopeMatch": "exact"})},
 		{"metadata", with(custom(obj{"oauthDiscovery": obj{"authorizationServerMetadata": with(metadata, obj{"responseTypes": []any{"code"}, "tokenEndpointAuthMethods": []any{"client_secret_basic"}})}}),
-			obj{"confirm": "always", "scopeMatch": "subset"})},
+			obj{"confirm": "always", "scopeMatch": "subset", "refreshTokenGraceSeconds": 30})},
 		{"smallest metadata", with(custom(obj{"oauthDiscovery": obj{"authorizationServerMetadata": metadata}, "clientAuthenticationMethod": "CLIENT_SECRET_BASIC"}), obj{"confirm": "never"})},
 		{"secret elsewhere", obj{"credentialProviderVendor": "CustomOauth2", "oauth2ProviderConfigInput": obj{"customOauth2ProviderConfig": with(elsewhere, discovery)}}},
 		{"Microsoft, secret elsewhere", obj{"credentialProviderVendor": "MicrosoftOauth2", "oauth2ProviderConfigInput": obj{"microsoftOauth2ProviderConfig": elsewhere}}},

@@ -47,6 +47,9 @@ func (c *Control) CreateOauth2CredentialProvider(ctx context.Context, caller iam
 	if in.ScopeMatch != nil {
 		config.ScopeMatch = *in.ScopeMatch
 	}
+	if in.RefreshTokenGraceSeconds != nil {
+		config.RefreshTokenGraceSeconds = *in.RefreshTokenGraceSeconds
+	}
 	callbackID, err := c.Vault.CallbackID(ctx, caller.Account, in.Name)
 	if err != nil {
 		return nil, err
@@ -73,7 +76,7 @@ func (c *Control) CreateOauth2CredentialProvider(ctx context.Context, caller iam
 	return &wire.CreateOauth2CredentialProviderOutput{
 		ClientSecretArn: d.ClientSecretArn, ClientSecretJsonKey: d.ClientSecretJsonKey, ClientSecretSource: d.ClientSecretSource, Name: d.Name,
 		CredentialProviderArn: d.CredentialProviderArn, CallbackUrl: d.CallbackUrl, Oauth2ProviderConfigOutput: d.Oauth2ProviderConfigOutput, Status: d.Status,
-		Confirm: d.Confirm, ScopeMatch: d.ScopeMatch, VendorHost: d.VendorHost,
+		Confirm: d.Confirm, ScopeMatch: d.ScopeMatch, VendorHost: d.VendorHost, RefreshTokenGraceSeconds: d.RefreshTokenGraceSeconds,
 	}, nil
 }
 
@@ -156,11 +159,15 @@ func (c *Control) UpdateOauth2CredentialProvider(ctx context.Context, caller iam
 		p = *current
 		p.Config = config
 		p.Config.Confirm, p.Config.ScopeMatch = current.Config.Confirm, current.Config.ScopeMatch
+		p.Config.RefreshTokenGraceSeconds = current.Config.RefreshTokenGraceSeconds
 		if in.Confirm != nil {
 			p.Config.Confirm = *in.Confirm
 		}
 		if in.ScopeMatch != nil {
 			p.Config.ScopeMatch = *in.ScopeMatch
+		}
+		if in.RefreshTokenGraceSeconds != nil {
+			p.Config.RefreshTokenGraceSeconds = *in.RefreshTokenGraceSeconds
 		}
 		signs, signed := p.Config.AuthMethod == wire.MethodPrivateKeyJwt, current.Config.AuthMethod == wire.MethodPrivateKeyJwt
 		if signed && !signs && clientSecret.isZero() {
@@ -195,7 +202,7 @@ func (c *Control) UpdateOauth2CredentialProvider(ctx context.Context, caller iam
 		ClientSecretArn: d.ClientSecretArn, ClientSecretJsonKey: d.ClientSecretJsonKey, ClientSecretSource: d.ClientSecretSource, Name: d.Name,
 		CredentialProviderVendor: d.CredentialProviderVendor, CredentialProviderArn: d.CredentialProviderArn, CallbackUrl: d.CallbackUrl,
 		Oauth2ProviderConfigOutput: d.Oauth2ProviderConfigOutput, CreatedTime: d.CreatedTime, LastUpdatedTime: d.LastUpdatedTime, Status: d.Status,
-		Confirm: d.Confirm, ScopeMatch: d.ScopeMatch, VendorHost: d.VendorHost,
+		Confirm: d.Confirm, ScopeMatch: d.ScopeMatch, VendorHost: d.VendorHost, RefreshTokenGraceSeconds: d.RefreshTokenGraceSeconds,
 	}, nil
 }
 
@@ -403,6 +410,9 @@ func (c *Control) describeOAuth2Provider(ctx context.Context, p *vault.OAuth2Pro
 	}
 	if p.Config.ScopeMatch != "" {
 		out.ScopeMatch = &p.Config.ScopeMatch
+	}
+	if p.Config.RefreshTokenGraceSeconds != 0 {
+		out.RefreshTokenGraceSeconds = &p.Config.RefreshTokenGraceSeconds
 	}
 	if p.Config.Host != "" {
 		out.VendorHost = &p.Config.Host

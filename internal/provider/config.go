@@ -28,6 +28,8 @@ type Config struct {
 	Confirm          wire.Confirm          `json:"confirm,omitempty"`
 	ScopeMatch       wire.ScopeMatch       `json:"scopeMatch,omitempty"`
 	OnBehalfOf       *OnBehalfOf           `json:"onBehalfOf,omitempty"` // CustomOauth2
+	// RefreshTokenGraceSeconds is Vendor.RefreshTokenGrace of this provider; 0: the preset's.
+	RefreshTokenGraceSeconds int32 `json:"refreshTokenGraceSeconds,omitempty"`
 }
 
 // Metadata are explicit endpoints (API shape Oauth2AuthorizationServerMetadata).

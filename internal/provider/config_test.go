@@ -53,6 +53,7 @@ func TestSameGeneration(t *testing.T) {
 		{"Host", discovered(), func(c *provider.Config) { c.Host = "github.example" }, false},
 		{"ScopeMatch", discovered(), func(c *provider.Config) { c.ScopeMatch = wire.ScopeMatchExact }, true},
 		{"signing algorithm", discovered(), func(c *provider.Config) { c.SigningAlgorithm = wire.AlgorithmES256 }, true},
+		{"RefreshTokenGraceSeconds", discovered(), func(c *provider.Config) { c.RefreshTokenGraceSeconds = 30 }, true},
 
 		{"ClientID with Metadata", explicit(), func(c *provider.Config) { c.ClientID = "client-2" }, false},
 		{"Metadata.Issuer", explicit(), func(c *provider.Config) { c.Metadata.Issuer = "https://other.example" }, false},

@@ -41,6 +41,9 @@ type Vendor struct {
 	ScopeAliases map[string]string
 	// RefreshTokenReusable: a refresh token stays good after use, so one that may have been spent can be tried again.
 	RefreshTokenReusable bool
+	// RefreshTokenGrace is how long a refresh token that was rotated is answered again with what followed it, so one that may have been spent can be
+	// tried again for so long; 0: the vendor may take that for theft.
+	RefreshTokenGrace time.Duration
 
 	OnBehalfOf *OnBehalfOf // nil: the vendor has no way
 	Revocation Revocation
@@ -80,6 +83,9 @@ func (r *Resolver) Traits(c Config) Vendor {
 		v = Vendor{Name: c.Vendor, AuthMethod: oauth.ClientSecretBasic, OnBehalfOf: c.OnBehalfOf}
 	}
 	v.AuthMethod = c.method(v.AuthMethod)
+	if c.RefreshTokenGraceSeconds > 0 {
+		v.RefreshTokenGrace = time.Duration(c.RefreshTokenGraceSeconds) * time.Second
+	}
 	return v
 }
 

@@ -10,22 +10,35 @@ import (
 type Lease struct {
 	Account string
 	Name    string
-	Fence   int64 // larger than that of every earlier holder: it starts at the clock and counts up
+	Fence   int64     // larger than that of every earlier holder: it starts at the clock and counts up
+	TakenAt time.Time // by the database's clock
 }
 
 // AcquireLease takes the lease name for d, if nobody holds it; otherwise fault.ConcurrentModification.
 func (s *Store) AcquireLease(account, name string, d time.Duration) (Lease, error) {
 	l := Lease{Account: account, Name: name}
 	err := s.write(func(t *tx) error {
-		err := t.get([]any{&l.Fence}, `INSERT INTO leases (account, name, fence, held_until) VALUES ($1, $2, {now}, {now} + $3)
+		err := t.get([]any{&l.Fence, moment{&l.TakenAt}}, `INSERT INTO leases (account, name, fence, held_until) VALUES ($1, $2, {now}, {now} + $3)
 			ON CONFLICT (account, name) DO UPDATE SET fence = leases.fence + 1, held_until = excluded.held_until
-			WHERE leases.held_until <= {now} RETURNING fence`, account, name, d.Milliseconds())
+			WHERE leases.held_until <= {now} RETURNING fence, {now}`, account, name, d.Milliseconds())
 		if err == fault.NotFound {
 			return fault.ConcurrentModification
 		}
 		return err
 	})
 	return l, err
+}
+
+// RenewLease lets l last for d from now; fault.ConcurrentModification when its time was up, or somebody else holds it.
+func (s *Store) RenewLease(l Lease, d time.Duration) error {
+	return s.write(func(t *tx) error {
+		err := t.get([]any{new(int64)}, `UPDATE leases SET held_until = {now} + $4
+			WHERE account = $1 AND name = $2 AND fence = $3 AND held_until > {now} RETURNING fence`, l.Account, l.Name, l.Fence, d.Milliseconds())
+		if err == fault.NotFound {
+			return fault.ConcurrentModification
+		}
+		return err
+	})
 }
 
 // ReleaseLease ends l early; when somebody else holds it by now, nothing happens.

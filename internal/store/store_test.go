@@ -518,7 +518,7 @@ func TestLeaseHasOneHolder(t *testing.T) {
 		}
 		_, err := s.AcquireLease(beta, "refresh/k", time.Minute)
 		must(t, err)
-		must(t, s.ReleaseLease(Lease{alpha, "refresh/k", held[0].Fence - 1})) // not ours
+		must(t, s.ReleaseLease(Lease{Account: alpha, Name: "refresh/k", Fence: held[0].Fence - 1})) // not ours
 		_, err = s.AcquireLease(alpha, "refresh/k", time.Minute)
 		want(t, err, fault.ConcurrentModification)
 		must(t, s.ReleaseLease(held[0]))
@@ -545,6 +545,10 @@ func TestLeaseEndsByTheClockAndPurge(t *testing.T) {
 		second, err := s.AcquireLease(alpha, "x", time.Minute)
 		must(t, err)
 		must(t, s.ReleaseLease(first)) // too late to matter
+		want(t, s.RenewLease(first, time.Hour), fault.ConcurrentModification)
+		time.Sleep(time.Minute - time.Millisecond)
+		must(t, s.RenewLease(second, time.Minute))
+		time.Sleep(time.Minute - time.Millisecond)
 		_, err = s.AcquireLease(alpha, "x", time.Minute)
 		want(t, err, fault.ConcurrentModification)
 		time.Sleep(time.Hour)

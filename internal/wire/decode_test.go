@@ -286,6 +286,14 @@ func TestBindHeaders(t *testing.T) {
 			body: provider, header: http.Header{"X-Credence-Scope-Match": {"superset"}},
 			wrong: "scopeMatch", wrongText: `the header X-Credence-Scope-Match must be one of subset, exact; it is "superset"`,
 		},
+		"no whole number": {
+			body: provider, header: http.Header{"X-Credence-Refresh-Token-Grace-Seconds": {"+30"}},
+			wrong: "refreshTokenGraceSeconds", wrongText: `the header X-Credence-Refresh-Token-Grace-Seconds must be a whole number; it is "+30"`,
+		},
+		"out of range": {
+			body: provider, header: http.Header{"X-Credence-Refresh-Token-Grace-Seconds": {"3601"}},
+			wrong: "refreshTokenGraceSeconds", wrongText: "must be at most 3600; it is 3601",
+		},
 		"an empty header": {
 			body: provider, header: http.Header{"X-Credence-Confirm": {""}},
 			wrong: "confirm", wrongText: `the header X-Credence-Confirm must be one of never, first, always; it is ""`,

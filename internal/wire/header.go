@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"strconv"
 )
 
 func (r *report) bindHeaders(p *plan, v reflect.Value, h http.Header) {
@@ -15,7 +16,7 @@ func (r *report) bindHeaders(p *plan, v reflect.Value, h http.Header) {
 	}
 }
 
-// bindHeader sets field, a nil pointer to a boolean, enum or text, from the values of the header of m. Where the body has set it, both must agree.
+// bindHeader sets field, a nil pointer to a boolean, whole number, enum or text, from the values of the header of m. Where the body has set it, both must agree.
 func (r *report) bindHeader(m *member, field reflect.Value, values []string) {
 	if len(values) > 1 {
 		r.add(m.name, fmt.Sprintf("the header %s comes %d times; send it once", m.header, len(values)))
@@ -23,13 +24,21 @@ func (r *report) bindHeader(m *member, field reflect.Value, values []string) {
 	}
 	text := values[0]
 	v := reflect.New(field.Type().Elem())
-	if m.kind == kindBoolean {
+	switch m.kind {
+	case kindBoolean:
 		if text != "true" && text != "false" {
 			r.add(m.name, fmt.Sprintf("the header %s must be true or false; it is %s", m.header, quote(text)))
 			return
 		}
 		v.Elem().SetBool(text == "true")
-	} else {
+	case kindInteger:
+		n, err := strconv.ParseInt(text, 10, m.bits)
+		if err != nil || strconv.FormatInt(n, 10) != text { // one way to write each
+			r.add(m.name, fmt.Sprintf("the header %s must be a whole number; it is %s", m.header, quote(text)))
+			return
+		}
+		v.Elem().SetInt(n)
+	default:
 		if violation := m.text.violation(text); violation != "" {
 			r.add(m.name, fmt.Sprintf("the header %s %s", m.header, violation))
 			return

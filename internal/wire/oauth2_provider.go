@@ -10,6 +10,8 @@ type CreateOauth2CredentialProviderInput struct {
 	ScopeMatch                *ScopeMatch                `json:"scopeMatch" header:"X-Credence-Scope-Match"` // extension
 	// VendorHost, an extension, is the host of a vendor that customers run themselves or that has several, such as github.example.com.
 	VendorHost *string `json:"vendorHost" header:"X-Credence-Vendor-Host" wire:"len=1..253,pattern=host"`
+	// RefreshTokenGraceSeconds, an extension, is how long the vendor still takes a refresh token that it has rotated, and answers what it answered before.
+	RefreshTokenGraceSeconds *int32 `json:"refreshTokenGraceSeconds" header:"X-Credence-Refresh-Token-Grace-Seconds" wire:"range=0..3600"`
 }
 
 // CreateOauth2CredentialProviderOutput is the answer of CreateOauth2CredentialProvider. CallbackUrl is what to register at the vendor.
@@ -22,9 +24,10 @@ type CreateOauth2CredentialProviderOutput struct {
 	CallbackUrl                *string                     `json:"callbackUrl,omitzero"`
 	Oauth2ProviderConfigOutput *Oauth2ProviderConfigOutput `json:"oauth2ProviderConfigOutput,omitzero"`
 	Status                     *Status                     `json:"status,omitzero"`
-	Confirm                    *Confirm                    `json:"confirm,omitzero"`    // extension
-	ScopeMatch                 *ScopeMatch                 `json:"scopeMatch,omitzero"` // extension
-	VendorHost                 *string                     `json:"vendorHost,omitzero"` // extension
+	Confirm                    *Confirm                    `json:"confirm,omitzero"`                  // extension
+	ScopeMatch                 *ScopeMatch                 `json:"scopeMatch,omitzero"`               // extension
+	VendorHost                 *string                     `json:"vendorHost,omitzero"`               // extension
+	RefreshTokenGraceSeconds   *int32                      `json:"refreshTokenGraceSeconds,omitzero"` // extension
 }
 
 // GetOauth2CredentialProviderInput is the request of GetOauth2CredentialProvider.
@@ -46,9 +49,10 @@ type GetOauth2CredentialProviderOutput struct {
 	LastUpdatedTime            Time                        `json:"lastUpdatedTime" wire:"required"`
 	Status                     *Status                     `json:"status,omitzero"`
 	FailureReason              *string                     `json:"failureReason,omitzero"`
-	Confirm                    *Confirm                    `json:"confirm,omitzero"`    // extension
-	ScopeMatch                 *ScopeMatch                 `json:"scopeMatch,omitzero"` // extension
-	VendorHost                 *string                     `json:"vendorHost,omitzero"` // extension
+	Confirm                    *Confirm                    `json:"confirm,omitzero"`                  // extension
+	ScopeMatch                 *ScopeMatch                 `json:"scopeMatch,omitzero"`               // extension
+	VendorHost                 *string                     `json:"vendorHost,omitzero"`               // extension
+	RefreshTokenGraceSeconds   *int32                      `json:"refreshTokenGraceSeconds,omitzero"` // extension
 }
 
 // ListOauth2CredentialProvidersInput is the request of ListOauth2CredentialProviders. NextToken is that of the answer before.
@@ -77,9 +81,10 @@ type UpdateOauth2CredentialProviderInput struct {
 	Name                      string                     `json:"name" wire:"required,len=1..128,pattern=credentialProviderName"`
 	CredentialProviderVendor  CredentialProviderVendor   `json:"credentialProviderVendor" wire:"required"`
 	Oauth2ProviderConfigInput *Oauth2ProviderConfigInput `json:"oauth2ProviderConfigInput" wire:"required"`
-	Confirm                   *Confirm                   `json:"confirm" header:"X-Credence-Confirm"`                                       // extension
-	ScopeMatch                *ScopeMatch                `json:"scopeMatch" header:"X-Credence-Scope-Match"`                                // extension
-	VendorHost                *string                    `json:"vendorHost" header:"X-Credence-Vendor-Host" wire:"len=1..253,pattern=host"` // extension
+	Confirm                   *Confirm                   `json:"confirm" header:"X-Credence-Confirm"`                                                           // extension
+	ScopeMatch                *ScopeMatch                `json:"scopeMatch" header:"X-Credence-Scope-Match"`                                                    // extension
+	VendorHost                *string                    `json:"vendorHost" header:"X-Credence-Vendor-Host" wire:"len=1..253,pattern=host"`                     // extension
+	RefreshTokenGraceSeconds  *int32                     `json:"refreshTokenGraceSeconds" header:"X-Credence-Refresh-Token-Grace-Seconds" wire:"range=0..3600"` // extension
 }
 
 // UpdateOauth2CredentialProviderOutput is the answer of UpdateOauth2CredentialProvider.
@@ -95,9 +100,10 @@ type UpdateOauth2CredentialProviderOutput struct {
 	CreatedTime                Time                        `json:"createdTime" wire:"required"`
 	LastUpdatedTime            Time                        `json:"lastUpdatedTime" wire:"required"`
 	Status                     *Status                     `json:"status,omitzero"`
-	Confirm                    *Confirm                    `json:"confirm,omitzero"`    // extension
-	ScopeMatch                 *ScopeMatch                 `json:"scopeMatch,omitzero"` // extension
-	VendorHost                 *string                     `json:"vendorHost,omitzero"` // extension
+	Confirm                    *Confirm                    `json:"confirm,omitzero"`                  // extension
+	ScopeMatch                 *ScopeMatch                 `json:"scopeMatch,omitzero"`               // extension
+	VendorHost                 *string                     `json:"vendorHost,omitzero"`               // extension
+	RefreshTokenGraceSeconds   *int32                      `json:"refreshTokenGraceSeconds,omitzero"` // extension
 }
 
 // DeleteOauth2CredentialProviderInput is the request of DeleteOauth2CredentialProvider.

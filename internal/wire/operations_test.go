@@ -75,11 +75,11 @@ var extensionMembers = map[string][]string{
 	"GetWorkloadIdentityOutput":            {"completeBySessionUri"},
 	"UpdateWorkloadIdentityInput":          {"completeBySessionUri"},
 	"UpdateWorkloadIdentityOutput":         {"completeBySessionUri"},
-	"CreateOauth2CredentialProviderInput":  {"confirm", "scopeMatch", "vendorHost"},
-	"CreateOauth2CredentialProviderOutput": {"confirm", "scopeMatch", "vendorHost"},
-	"GetOauth2CredentialProviderOutput":    {"confirm", "scopeMatch", "vendorHost"},
-	"UpdateOauth2CredentialProviderInput":  {"confirm", "scopeMatch", "vendorHost"},
-	"UpdateOauth2CredentialProviderOutput": {"confirm", "scopeMatch", "vendorHost"},
+	"CreateOauth2CredentialProviderInput":  {"confirm", "scopeMatch", "vendorHost", "refreshTokenGraceSeconds"},
+	"CreateOauth2CredentialProviderOutput": {"confirm", "scopeMatch", "vendorHost", "refreshTokenGraceSeconds"},
+	"GetOauth2CredentialProviderOutput":    {"confirm", "scopeMatch", "vendorHost", "refreshTokenGraceSeconds"},
+	"UpdateOauth2CredentialProviderInput":  {"confirm", "scopeMatch", "vendorHost", "refreshTokenGraceSeconds"},
+	"UpdateOauth2CredentialProviderOutput": {"confirm", "scopeMatch", "vendorHost", "refreshTokenGraceSeconds"},
 	"GetResourceOauth2TokenOutput":         {"accessTokenExpiresAt", "grantedScopes", "tokenType"},
 }
 

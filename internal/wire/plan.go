@@ -118,8 +118,8 @@ func newMember(f reflect.StructField) (member, error) {
 		}
 	}
 	constrained := t.Kind() == reflect.String && (m.text.values != nil || m.text.pattern != nil)
-	if m.header != "" && !(m.pointer && (m.kind == kindBoolean || constrained)) {
-		return m, fmt.Errorf("only optional booleans, enums and texts with a pattern come in headers")
+	if m.header != "" && !(m.pointer && (m.kind == kindBoolean || m.kind == kindInteger || constrained)) {
+		return m, fmt.Errorf("only optional booleans, numbers, enums and texts with a pattern come in headers")
 	}
 	if m.label != "" && (t != reflect.TypeFor[string]() || m.pointer || !m.required || m.header+m.query != "") {
 		return m, fmt.Errorf("only required texts come in paths, and nowhere else")
