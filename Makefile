@@ -1,5 +1,5 @@
 # Thin aliases. What they do stands in .ci/.
-.PHONY: test test-full lint bench
+.PHONY: test test-full lint bench torture
 
 # Installs what the tests need (Chromium, PostgreSQL, npm packages) and runs them all, with the race detector.
 test:
@@ -16,3 +16,9 @@ lint:
 # What a cached token costs, beside a bare net/http server: docs/performance.md.
 bench:
 	go test -run '^$$' -bench . -timeout 30m ./internal/bench
+
+# Replicas on one PostgreSQL while processes, network, database and vendors fail: docs/torture.md.
+DURATION ?= 120s
+REPLICAS ?= 3
+torture:
+	go test -count=1 -v -timeout 2h -run '^TestTorture$$' ./internal/torture -args -duration=$(DURATION) -replicas=$(REPLICAS) -grants=300

@@ -28,7 +28,7 @@ var layers = [][]string{
 }
 
 // testOnly are imported by tests, and by each other, but by nothing that ships.
-var testOnly = []string{"internal/fakeidp", "internal/testenv", "internal/wire/wiretest", "internal/conformance", "internal/e2e", "internal/bench", "internal/testvault", "internal/testpostgres", "internal"}
+var testOnly = []string{"internal/fakeidp", "internal/testenv", "internal/wire/wiretest", "internal/conformance", "internal/e2e", "internal/torture", "internal/bench", "internal/testvault", "internal/testpostgres", "internal"}
 
 // reserved are the libraries that one package alone may use: what must be right in one place is in one place.
 var reserved = map[string][]string{
