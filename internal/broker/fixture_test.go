@@ -90,7 +90,7 @@ func (f *fixture) open(dir string) {
 	discovery := oauth.NewDiscovery(f.wire, func(string) error { return nil })
 	f.faults = &faults{Writes: v}
 	f.Broker = New(Config{
-		Vault: v, Writes: f.faults, Leases: f.store, Outbox: f.store, Gate: access.New(audit.New(f.store), metrics),
+		Vault: v, Writes: f.faults, Leases: held{f.store, f.faults}, Outbox: f.store, Gate: access.New(audit.New(f.store), metrics),
 		Resolver: provider.NewResolver(provider.Presets, discovery), OAuth: &oauth.Client{HTTP: f.wire, NotSent: func(err error) bool { return errors.Is(err, errNotSent) }},
 		Users: workload.NewVerifier(workload.VerifierConfig{Issuers: f.store, Discovery: discovery, Keys: oauth.NewKeySets(f.wire)}),
 		ARNs:  iam.ARNs{Region: "us-east-1"}, PublicURL: publicURL, Metrics: metrics, Log: slog.New(slog.DiscardHandler),
@@ -337,6 +337,7 @@ type faults struct {
 	Writes
 	mu   sync.Mutex
 	plan plan
+	dead bool // the process was killed: nothing of it reaches the database any more
 }
 
 // plan is what happens to the next writes, one after the other.
@@ -352,6 +353,45 @@ func unheard(write func() (int64, error)) (int64, error) {
 	return 0, errDisk
 }
 
+// dies kills the process at a write, which is there or not.
+func (f *faults) dies(there bool) func(func() (int64, error)) (int64, error) {
+	return func(write func() (int64, error)) (int64, error) {
+		if there {
+			_, _ = write()
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.dead = true
+		return 0, errDisk
+	}
+}
+
+func (f *faults) died() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.dead
+}
+
+// held are leases that a process which was killed neither renews nor gives back.
+type held struct {
+	Leases
+	faults *faults
+}
+
+func (h held) RenewLease(l store.Lease, d time.Duration) error {
+	if h.faults.died() {
+		return errDisk
+	}
+	return h.Leases.RenewLease(l, d)
+}
+
+func (h held) ReleaseLease(l store.Lease) error {
+	if h.faults.died() {
+		return errDisk
+	}
+	return h.Leases.ReleaseLease(l)
+}
+
 func fine(write func() (int64, error)) (int64, error) { return write() }
 
 func (f *faults) next(p ...func(func() (int64, error)) (int64, error)) {
@@ -363,7 +403,9 @@ func (f *faults) next(p ...func(func() (int64, error)) (int64, error)) {
 func (f *faults) do(write func() (int64, error)) (int64, error) {
 	f.mu.Lock()
 	how := fine
-	if len(f.plan) > 0 {
+	if f.dead {
+		how = lost
+	} else if len(f.plan) > 0 {
 		how, f.plan = f.plan[0], f.plan[1:]
 	}
 	f.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"credence/internal/fault"
@@ -165,4 +166,28 @@ func TestPostgresRestarts(t *testing.T) {
 	if written.Load() == 0 {
 		t.Error("nothing was written")
 	}
+}
+
+// A lease lasts by the database's clock: a replica whose own is decades behind neither takes it early nor dates it by its own.
+func TestPostgresLeaseTimeIsTheDatabases(t *testing.T) {
+	url := testpostgres.Database(t)
+	s := opened(t, Config{URL: url})
+	first, err := s.AcquireLease(alpha, "refresh/k", time.Minute)
+	must(t, err)
+	real := time.Now()
+	synctest.Test(t, func(t *testing.T) { // here it is the year 2000
+		behind, err := Open(context.Background(), Config{URL: url})
+		must(t, err)
+		defer func() { must(t, behind.Close()) }()
+		_, err = behind.AcquireLease(alpha, "refresh/k", time.Minute)
+		want(t, err, fault.ConcurrentModification)
+		must(t, s.ReleaseLease(first))
+		next, err := behind.AcquireLease(alpha, "refresh/k", time.Minute)
+		must(t, err)
+		if next.Fence <= first.Fence || next.TakenAt.Sub(first.TakenAt).Abs() > time.Minute || first.TakenAt.Sub(real).Abs() > time.Minute {
+			t.Errorf("taken at %s with fence %d, then at %s with fence %d, by a replica that reads %s", first.TakenAt, first.Fence, next.TakenAt, next.Fence, time.Now())
+		}
+	})
+	_, err = s.AcquireLease(alpha, "refresh/k", time.Minute)
+	want(t, err, fault.ConcurrentModification)
 }

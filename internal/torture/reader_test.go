@@ -163,4 +163,3 @@ func (l *ledger) check(t testing.TB, u *user, token string, began time.Time) {
 		l.stale.Add(1)
 	}
 }
-

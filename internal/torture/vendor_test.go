@@ -63,6 +63,9 @@ func (v *vendor) trouble(times int, f fakeidp.Failures) {
 	v.Set(func(b *fakeidp.Behaviour) { b.Failures, b.Times = f, times })
 }
 
+// distance is how long an answer of the token endpoint is under way: when most processes that die at a refresh do.
+const distance = 150 * time.Millisecond
+
 // ServeHTTP writes down each token before anybody has it.
 func (v *vendor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path != "/token" {
@@ -90,6 +93,7 @@ func (v *vendor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		v.mu.Unlock()
 	}
+	time.Sleep(distance)
 	for name, values := range answer.Header() {
 		w.Header()[name] = values
 	}
@@ -129,4 +133,3 @@ func (in *installation) register(v *vendor) {
 		in.t.Fatal(err)
 	}
 }
-
