@@ -112,7 +112,10 @@ func (b *Broker) vendorCall(ctx context.Context, account, target string, v provi
 	t, err := b.upstream.do(ctx, account, target, func() (oauth.Token, error) {
 		ctx, cancel := context.WithTimeout(ctx, vendorTimeout)
 		defer cancel()
-		return call(ctx)
+		asked := time.Now()
+		t, err := call(ctx)
+		t.AskedAt = asked
+		return t, err
 	})
 	outcome := "ok"
 	if e, ok := errors.AsType[*oauth.Error](err); ok {

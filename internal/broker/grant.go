@@ -159,7 +159,8 @@ func (b *Broker) fill(ctx context.Context, g *store.Grant, t oauth.Token, defaul
 	case g.GrantedScopes == nil: // RFC 6749 section 5.1: not said means as asked
 		g.GrantedScopes = g.AskedScopes
 	}
-	g.ObtainedAt, g.ExpiresAt = time.Now(), time.Time{}
+	// An answer may have been long under way, or this process asleep: a lifetime counts from the question, so that none is served after its end.
+	g.ObtainedAt, g.ExpiresAt = t.AskedAt, time.Time{}
 	lifetime := max(t.ExpiresIn, 0)
 	if lifetime == 0 && (g.RefreshToken != nil || g.Flow != string(wire.FlowUserFederation)) { // a guess must not cost a consent
 		lifetime = defaultLifetime

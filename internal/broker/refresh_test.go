@@ -59,6 +59,19 @@ func TestRefreshBeforeExpiry(t *testing.T) {
 	})
 }
 
+// A token's life begins at the vendor, not when its answer is here: none is served after its end, however long the answer was under way.
+func TestLifetimeCountsFromTheQuestion(t *testing.T) {
+	timed(t, func(t *testing.T, f *fixture, _ string) {
+		time.Sleep(untilEnd)
+		f.vendor.Set(func(b *fakeidp.Behaviour) { b.StallAfterIssue, b.Times = 10*time.Second, 1 })
+		slow := f.token("alice")
+		time.Sleep(untilEnd - 10*time.Second)
+		if f.token("alice") == slow {
+			t.Error("a token was served after its end")
+		}
+	})
+}
+
 // 64 readers of one token that has ended cause one refresh, and all get its result.
 func TestRefreshSingleFlight(t *testing.T) {
 	timed(t, func(t *testing.T, f *fixture, first string) {

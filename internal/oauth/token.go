@@ -43,6 +43,7 @@ type Token struct {
 	TokenType                 string        // as sent; "Bearer" when absent
 	ExpiresIn                 time.Duration // 0: the vendor did not say
 	Scopes                    []string      // nil: the vendor did not say
+	AskedAt                   time.Time     // when the caller asked: ExpiresIn begins after that, at a moment that only the vendor knows
 }
 
 // encode writes parameters as a form, or as a JSON object in which only those that repeat are arrays.
