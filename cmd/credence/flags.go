@@ -14,6 +14,10 @@ import (
 type cli struct {
 	Serve    serveCommand    `cmd:"" help:"Run the server. The first start makes the data directory."`
 	Provider providerCommand `cmd:"" help:"Prepare credential providers."`
+	Grant    grantCommand    `cmd:"" help:"See who may act as whom, and end it."`
+	Freeze   freezeCommand   `cmd:"" help:"Stop issuing anything to a user, workload identity, provider or account."`
+	Unfreeze unfreezeCommand `cmd:"" help:"End a freeze."`
+	Freezes  freezesCommand  `cmd:"" help:"List what is frozen."`
 	Issuer   issuerCommand   `cmd:"" help:"Trust issuers of user JWTs."`
 	Keys     keysCommand     `cmd:"" help:"Keys that seal token vaults or sign client assertions."`
 	Doctor   doctorCommand   `cmd:"" help:"Check an installation, and say how to mend it."`

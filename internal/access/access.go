@@ -1,13 +1,18 @@
 // Package access decides and records: one call at the start of every plane method.
 //
 // It protects every operation from being forgotten: nothing is looked up, minted or called before the caller's policies allowed it and the audit
-// log holds the decision durably. A decision that cannot be recorded is a refusal.
+// log holds the decision durably. A decision that cannot be recorded is a refusal. Where something is issued, a freeze denies it whatever policies say.
 package access
 
 import (
+	"context"
+	"fmt"
+	"time"
+
 	"credence/internal/audit"
 	"credence/internal/fault"
 	"credence/internal/iam"
+	"credence/internal/store"
 	"credence/internal/telemetry"
 )
 
@@ -16,16 +21,22 @@ type Recorder interface {
 	Record(audit.Event) error
 }
 
+// Freezes finds the freeze that forbids to issue anything to a workload identity, for a user, at a provider; nil when there is none. *vault.Vault does.
+type Freezes interface {
+	Frozen(ctx context.Context, account, workload, provider, userKey string) (*store.Freeze, error)
+}
+
 // Gate is where every operation begins.
 type Gate struct {
 	log     Recorder
+	freezes Freezes
 	counted map[audit.Outcome]interface{ Inc() }
 	failed  interface{ Inc() }
 }
 
 // New makes a gate.
-func New(log Recorder, metrics *telemetry.Metrics) *Gate {
-	g := &Gate{log: log, counted: map[audit.Outcome]interface{ Inc() }{}, failed: metrics.Audit.WithLabelValues("failed")}
+func New(log Recorder, freezes Freezes, metrics *telemetry.Metrics) *Gate {
+	g := &Gate{log: log, freezes: freezes, counted: map[audit.Outcome]interface{ Inc() }{}, failed: metrics.Audit.WithLabelValues("failed")}
 	for _, o := range []audit.Outcome{audit.Allowed, audit.Denied, audit.Refused, audit.Performed, audit.Abandoned} {
 		g.counted[o] = metrics.Audit.WithLabelValues(string(o))
 	}
@@ -38,13 +49,55 @@ type Request struct {
 	Resources []string // ARNs; all must be allowed
 	Workload  string   // name, where a workload identity takes part
 	User      string   // readable form, where one acts for a user
+	UserKey   string   // of that user
+	Provider  string   // name, where something is issued by a credential provider
 }
 
 // Allow decides r for c and records the decision. It answers nil, an AccessDenied fault, or an Internal fault when nothing could be recorded.
 func (g *Gate) Allow(c iam.Caller, r Request) error {
+	if err := g.decide(c, r); err != nil {
+		return err
+	}
+	return g.record(c, r, audit.Allowed, "")
+}
+
+// AllowIssue is Allow for operations that issue a credential or get one from a vendor: what is frozen is denied, too.
+func (g *Gate) AllowIssue(ctx context.Context, c iam.Caller, r Request) error {
+	if err := g.decide(c, r); err != nil {
+		return err
+	}
+	if err := g.NotFrozen(ctx, c, r); err != nil {
+		return err
+	}
+	return g.record(c, r, audit.Allowed, "")
+}
+
+// NotFrozen denies, and records, what was frozen since r was allowed: issuing may have taken as long as a vendor did.
+func (g *Gate) NotFrozen(ctx context.Context, c iam.Caller, r Request) error {
+	f, err := g.freezes.Frozen(ctx, c.Account, r.Workload, r.Provider, r.UserKey)
+	if f == nil || err != nil {
+		return err
+	}
+	what, flag := "account "+c.Account, "--account"
+	switch f.Kind {
+	case store.FreezeWorkload:
+		what, flag = fmt.Sprintf("workload identity %q", r.Workload), "--workload "+r.Workload
+	case store.FreezeProvider:
+		what, flag = fmt.Sprintf("credential provider %q", r.Provider), "--provider "+r.Provider
+	case store.FreezeUser:
+		what, flag = "user "+r.User, "--user-id, or --issuer and --subject"
+	}
+	if err := g.record(c, r, audit.Denied, "frozen: "+string(f.Kind)); err != nil {
+		return err
+	}
+	return fault.New(fault.AccessDenied, "The %s is frozen since %s, so nothing is issued: who may do credence:Unfreeze can end it (credence unfreeze %s)", what, f.CreatedAt.UTC().Format(time.RFC3339), flag)
+}
+
+// decide denies, and records, what the caller's policies do not allow.
+func (g *Gate) decide(c iam.Caller, r Request) error {
 	d := iam.Evaluate(c.Policies, r.Action, r.Resources...)
 	if d.Allowed {
-		return g.record(c, r, audit.Allowed, "")
+		return nil
 	}
 	reason := "no policy allows " + d.Resource
 	if d.ExplicitDeny {

@@ -40,7 +40,7 @@ func open(t *testing.T) bed {
 	}
 	t.Cleanup(func() { _ = s.Close() })
 	m := telemetry.New()
-	return bed{access.New(audit.New(s), m), s, m}
+	return bed{access.New(audit.New(s), nil, m), s, m}
 }
 
 // events are those that are durable now.
@@ -252,7 +252,7 @@ func TestRecordIsDurableBeforeTheAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = other.Close() }()
-	gate := access.New(audit.New(s), telemetry.New())
+	gate := access.New(audit.New(s), nil, telemetry.New())
 	for n := range 20 {
 		r := request
 		r.Workload = strings.Repeat("x", n+1)

@@ -71,7 +71,7 @@ func openAt(t *testing.T, path string, out egress.Config) bed {
 	client, err := egress.New(out)
 	must(t, err)
 	return bed{admin.New(admin.Config{
-		Vault: v, Store: s, Gate: access.New(audit.New(s), telemetry.New()), ARNs: iam.ARNs{Region: "eu-west-1"}, CheckURL: client.CheckURL,
+		Vault: v, Store: s, Gate: access.New(audit.New(s), nil, telemetry.New()), ARNs: iam.ARNs{Region: "eu-west-1"}, CheckURL: client.CheckURL,
 	}), s}
 }
 

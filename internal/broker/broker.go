@@ -47,6 +47,7 @@ type Writes interface {
 	UpdateSession(store.Session) (version int64, err error)
 	CompleteSession(store.Session, store.Grant) (version int64, err error)
 	InsertRevocation(store.Revocation) error
+	SettleRevocations(account, grantKey string) error
 }
 
 // Leases keep two processes from doing the same thing. AcquireLease answers fault.ConcurrentModification while somebody holds it.
@@ -103,6 +104,11 @@ func (b *Broker) open(ctx context.Context, c iam.Caller, wat secret.String) (age
 // agentResources are what every use of a workload access token touches, beside the provider.
 func (b *Broker) agentResources(account, workloadName string) []string {
 	return []string{b.ARNs.Vault(account, iam.DefaultVault), b.ARNs.Workload(account, workloadName), b.ARNs.Directory(account)}
+}
+
+// concerns says whom a request concerns: a freeze of any of them denies it.
+func (b *Broker) concerns(req *access.Request, a agent, provider string) {
+	req.Workload, req.User, req.UserKey, req.Provider = a.row.Name, a.token.User.String(), a.token.User.Key(), provider
 }
 
 // vendorCall is one call to an endpoint of a vendor when it is the account's turn, with its own deadline and metric.
@@ -176,8 +182,11 @@ func (b *Broker) oauth2Provider(ctx context.Context, account, name string) (*vau
 	return p, err
 }
 
-// answer is a served grant as the API says it.
-func (b *Broker) answer(ctx context.Context, g store.Grant) (*wire.GetResourceOauth2TokenOutput, error) {
+// answer is a served grant as the API says it, unless somebody was frozen while it was got.
+func (b *Broker) answer(ctx context.Context, r request, g store.Grant) (*wire.GetResourceOauth2TokenOutput, error) {
+	if err := b.Gate.NotFrozen(ctx, r.caller, r.allowed); err != nil {
+		return nil, err
+	}
 	token, err := b.Vault.AccessToken(ctx, g)
 	if err != nil {
 		return nil, err

@@ -36,8 +36,8 @@ func (b *Broker) CompleteResourceTokenAuth(ctx context.Context, c iam.Caller, in
 		return nil, b.Gate.Refuse(c, req, err)
 	}
 	req.Resources = append(b.agentResources(c.Account, s.Workload), b.ARNs.OAuth2Provider(c.Account, s.Provider))
-	req.Workload, req.User = s.Workload, user.String()
-	if err := b.Gate.Allow(c, req); err != nil {
+	req.Workload, req.User, req.UserKey, req.Provider = s.Workload, user.String(), s.UserKey, s.Provider
+	if err := b.Gate.AllowIssue(ctx, c, req); err != nil {
 		return nil, err
 	}
 	err = b.complete(ctx, s, user.Key())
@@ -166,6 +166,11 @@ func (b *Broker) exchange(ctx context.Context, s store.Session) error {
 		return err
 	}
 
+	lease, err := b.waitForGrant(s)
+	if err != nil {
+		return err
+	}
+	defer b.release(lease)
 	s.State = store.SessionExchanging // the intent: from here on the code counts as sent
 	if s.Version, err = b.Writes.UpdateSession(s); err != nil {
 		return err
@@ -195,9 +200,23 @@ func (b *Broker) exchange(ctx context.Context, s store.Session) error {
 	}
 	if errors.Is(err, fault.NotFound) || errors.Is(err, fault.ConcurrentModification) {
 		b.revokeLost(p, g)
-		return invalidSession("the workload identity or the provider was deleted or changed while it was completed")
+		return invalidSession("its grant was revoked, or the workload identity, the provider or the user was deleted, changed or frozen, while it was completed")
 	}
 	return err
+}
+
+// waitForGrant takes the lease of the grant that a session will put: a refresh that is under way comes to its end first, so that whoever revokes the grant
+// has one answer to wait for.
+func (b *Broker) waitForGrant(s store.Session) (store.Lease, error) {
+	for start := time.Now(); ; time.Sleep(leasePoll) {
+		lease, err := b.Leases.AcquireLease(s.Account, grantLease(s.GrantKey), leaseTime)
+		if !errors.Is(err, fault.ConcurrentModification) {
+			return lease, err
+		}
+		if time.Since(start) > leaseWait {
+			return lease, &fault.Fault{Kind: fault.Throttled, Msg: "The grant that the session renews is being refreshed: try again", RetryAfter: time.Second, Err: err}
+		}
+	}
 }
 
 // consented is the grant that a consent gave; lifetime is the token's when the vendor does not say.
@@ -219,9 +238,14 @@ func (b *Broker) exchangeFailed(s store.Session, p *vault.OAuth2Provider, cause 
 	if ok && e.Outcome == oauth.NotSent {
 		s.State = store.SessionAuthorized
 		if _, err := b.Writes.UpdateSession(s); err != nil {
-			return errors.Join(cause, err)
+			return errors.Join(cause, err, b.settle(s.Account, s.GrantKey))
 		}
 		return vendorFault(p, cause)
+	}
+	if ok && e.Outcome != oauth.Unknown {
+		if err := b.settle(s.Account, s.GrantKey); err != nil {
+			return errors.Join(cause, err)
+		}
 	}
 	reason := "the vendor refused the code: " + cause.Error()
 	if ok && e.Outcome == oauth.Unknown {

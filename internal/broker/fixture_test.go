@@ -52,12 +52,20 @@ type fixture struct {
 	caller iam.Caller
 
 	external []string // prefixes of secrets that are kept elsewhere
+	url      string   // of a PostgreSQL database, instead of SQLite
+	replicas bool     // others write to the database
 }
 
 // newFixture opens a broker on the database at dir; a second one on the same dir is a restart, or another process.
 func newFixture(t testing.TB, dir string) *fixture {
 	t.Helper()
-	f := &fixture{t: t, path: filepath.Join(dir, "credence.db"), vendor: fakeidp.New(issuer)}
+	return newFixtureOn(t, dir, "", false)
+}
+
+// newFixtureOn is newFixture on another database than dir's, or with other writers.
+func newFixtureOn(t testing.TB, dir, database string, replicas bool) *fixture {
+	t.Helper()
+	f := &fixture{t: t, path: filepath.Join(dir, "credence.db"), url: database, replicas: replicas, vendor: fakeidp.New(issuer)}
 	f.vendor.AddClient(fakeidp.Client{ID: "client", Secret: "client-secret"})
 	f.wire = &direct{handler: f.vendor.Handler(), asked: map[string]bool{}}
 	f.open(dir)
@@ -80,17 +88,17 @@ func (f *fixture) open(dir string) {
 	}
 	kek, err := vault.OpenKEK("file:" + keyFile)
 	f.must(err)
-	f.store, err = store.Open(ctx, store.Config{Path: f.path})
+	f.store, err = store.Open(ctx, store.Config{Path: f.path, URL: f.url})
 	f.must(err)
 	metrics := telemetry.New()
 	prefixes, err := external.ParsePrefixes(f.external)
 	f.must(err)
-	v, err := vault.New(ctx, vault.Config{Store: f.store, KEK: kek, External: external.New(prefixes), Metrics: metrics})
+	v, err := vault.New(ctx, vault.Config{Store: f.store, KEK: kek, External: external.New(prefixes), Metrics: metrics, Replicas: f.replicas})
 	f.must(err)
 	discovery := oauth.NewDiscovery(f.wire, func(string) error { return nil })
 	f.faults = &faults{Writes: v}
 	f.Broker = New(Config{
-		Vault: v, Writes: f.faults, Leases: held{f.store, f.faults}, Outbox: f.store, Gate: access.New(audit.New(f.store), metrics),
+		Vault: v, Writes: f.faults, Leases: held{f.store, f.faults}, Outbox: f.store, Gate: access.New(audit.New(f.store), v, metrics),
 		Resolver: provider.NewResolver(provider.Presets, discovery), OAuth: &oauth.Client{HTTP: f.wire, NotSent: func(err error) bool { return errors.Is(err, errNotSent) }},
 		Users: workload.NewVerifier(workload.VerifierConfig{Issuers: f.store, Discovery: discovery, Keys: oauth.NewKeySets(f.wire)}),
 		ARNs:  iam.ARNs{Region: "us-east-1"}, PublicURL: publicURL, Metrics: metrics, Log: slog.New(slog.DiscardHandler),
@@ -430,6 +438,11 @@ func (f *faults) CompleteSession(s store.Session, g store.Grant) (int64, error) 
 
 func (f *faults) InsertRevocation(r store.Revocation) error {
 	_, err := f.do(func() (int64, error) { return 0, f.Writes.InsertRevocation(r) })
+	return err
+}
+
+func (f *faults) SettleRevocations(account, key string) error {
+	_, err := f.do(func() (int64, error) { return 0, f.Writes.SettleRevocations(account, key) })
 	return err
 }
 

@@ -23,7 +23,7 @@ func (b *Broker) m2m(ctx context.Context, r request) (*wire.GetResourceOauth2Tok
 	if err != nil {
 		return nil, "", err
 	}
-	out, err := b.answer(ctx, g)
+	out, err := b.answer(ctx, r, g)
 	return out, outcome, err
 }
 
@@ -35,7 +35,7 @@ func (b *Broker) issued(ctx context.Context, r request, fresh func(store.Grant) 
 		return store.Grant{}, "", err
 	}
 	force := forced(r.in)
-	have := err == nil && !force
+	have := err == nil && current.State == store.GrantActive && !force
 	if have && fresh(current) {
 		return current, "cached", nil
 	}
@@ -48,13 +48,15 @@ func (b *Broker) issued(ctx context.Context, r request, fresh func(store.Grant) 
 	}
 	g, err := share(b, kind+r.agent.account+r.key, wait, func() (store.Grant, error) { // once for all who wait for it
 		ctx := context.WithoutCancel(ctx)
-		if g, err := b.Vault.ReloadGrant(ctx, r.agent.account, r.key); err == nil && !force && fresh(g) {
+		if g, err := b.Vault.ReloadGrant(ctx, r.agent.account, r.key); err == nil && !force && g.State == store.GrantActive && fresh(g) {
 			return g, nil // a flight ended just before this one began, or that of another replica
 		}
 		return issue(ctx, r)
 	})
 	if err != nil && have && valid(current) && (errors.Is(err, fault.Throttled) || errors.Is(err, errUnderWay)) {
-		return current, "stale", nil
+		if now, ended := b.still(ctx, current); ended == nil {
+			return now, "stale", nil
+		}
 	}
 	return g, "issued", err
 }
@@ -90,7 +92,7 @@ func (b *Broker) put(r request, g store.Grant) (store.Grant, error) {
 	_, err := b.Writes.PutGrant(g)
 	if errors.Is(err, fault.NotFound) {
 		b.revokeLost(r.provider, g)
-		return store.Grant{}, fault.New(fault.NotFound, "The provider or the workload identity was deleted or changed meanwhile: try again")
+		return store.Grant{}, fault.New(fault.NotFound, "The provider or the workload identity was deleted, changed or frozen meanwhile: try again")
 	}
 	return g, err
 }

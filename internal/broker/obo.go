@@ -43,7 +43,7 @@ func (b *Broker) onBehalfOf(ctx context.Context, r request) (*wire.GetResourceOa
 	if err := beforeJWTEnds(end); err != nil { // the vendor may have taken its time
 		return nil, "", err
 	}
-	out, err := b.answer(ctx, g)
+	out, err := b.answer(ctx, r, g)
 	return out, outcome, err
 }
 
@@ -122,7 +122,7 @@ func (b *Broker) exchangeJWT(ctx context.Context, r request, end time.Time) (sto
 // actorToken is the access token of the workload itself by which it says who acts for the user; it is kept as a grant of M2M like any other.
 func (b *Broker) actorToken(ctx context.Context, r request, scopes []string) (secret.String, error) {
 	in := &wire.GetResourceOauth2TokenInput{Oauth2Flow: wire.FlowM2M, Scopes: scopes, ForceAuthentication: r.in.ForceAuthentication}
-	g, _, err := b.issued(ctx, request{in, r.agent, r.provider, r.traits, identify(r.agent, r.provider, in, r.traits).key()}, fresh, b.clientCredentials)
+	g, _, err := b.issued(ctx, request{in, r.agent, r.provider, r.traits, identify(r.agent, r.provider, in, r.traits).key(), r.caller, r.allowed}, fresh, b.clientCredentials)
 	if err != nil {
 		if f, ok := errors.AsType[*fault.Fault](err); ok {
 			told := *f

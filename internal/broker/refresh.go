@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,15 +26,16 @@ var errDead = errors.New("the grant is dead")
 // takes long while the token at hand is still valid.
 func (b *Broker) refresh(ctx context.Context, p *vault.OAuth2Provider, g store.Grant) (store.Grant, error) {
 	return share(b, "refresh "+g.Account+g.Key, patience(g), func() (store.Grant, error) {
-		return b.refreshUnderLease(context.WithoutCancel(ctx), p, g.Account, g.Key)
+		return b.refreshUnderLease(context.WithoutCancel(ctx), p, g.Account, g.Key, fresh)
 	})
 }
 
-func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider, account, key string) (store.Grant, error) {
+// refreshUnderLease refreshes a grant until it is as wanted.
+func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider, account, key string, wanted func(store.Grant) bool) (store.Grant, error) {
 	outcome := "error"
 	defer func() { b.Metrics.Refresh.WithLabelValues(outcome).Inc() }()
 
-	lease, g, err := b.refreshLease(ctx, p, account, key)
+	lease, g, err := b.refreshLease(ctx, p, account, key, wanted)
 	switch {
 	case errors.Is(err, errDead):
 		outcome = "gone"
@@ -136,11 +138,14 @@ const (
 	leasePoll = 100 * time.Millisecond
 )
 
-// refreshLease takes the lease under which a grant is refreshed, and reads the grant as it stands then; no lease means that it is fresh by now.
+// grantLease names the lease under which tokens of a grant are got from the vendor.
+func grantLease(key string) string { return "grant/" + key }
+
+// refreshLease takes the lease under which a grant is refreshed, and reads the grant as it stands then; no lease means that it is as wanted by now.
 // Nothing is waited for or written while the vendor is known to be dead.
-func (b *Broker) refreshLease(ctx context.Context, p *vault.OAuth2Provider, account, key string) (*store.Lease, store.Grant, error) {
+func (b *Broker) refreshLease(ctx context.Context, p *vault.OAuth2Provider, account, key string, wanted func(store.Grant) bool) (*store.Lease, store.Grant, error) {
 	g, err := b.reloadForRefresh(ctx, account, key)
-	if err != nil || fresh(g) {
+	if err != nil || wanted(g) {
 		return nil, g, err
 	}
 	if v, err := b.vendor(ctx, p); err == nil {
@@ -149,18 +154,18 @@ func (b *Broker) refreshLease(ctx context.Context, p *vault.OAuth2Provider, acco
 		}
 	}
 	for start := time.Now(); ; time.Sleep(leasePoll) {
-		lease, err := b.Leases.AcquireLease(account, "refresh/"+key, leaseTime)
+		lease, err := b.Leases.AcquireLease(account, grantLease(key), leaseTime)
 		if err != nil && (!errors.Is(err, fault.ConcurrentModification) || time.Since(start) > leaseWait) {
 			return nil, g, err
 		}
 		g, reloadErr := b.reloadForRefresh(ctx, account, key) // another process may just have done it
 		switch {
-		case err == nil && (reloadErr != nil || fresh(g)):
+		case err == nil && (reloadErr != nil || wanted(g)):
 			b.release(lease)
 			return nil, g, reloadErr
 		case err == nil:
 			return &lease, g, nil
-		case reloadErr != nil || fresh(g):
+		case reloadErr != nil || wanted(g):
 			return nil, g, reloadErr
 		}
 	}
@@ -231,7 +236,7 @@ func (b *Broker) commitRefresh(g store.Grant) (store.Grant, error) {
 	if errors.Is(err, fault.ConcurrentModification) {
 		current, reloadErr := b.Vault.ReloadGrant(context.Background(), g.Account, g.Key)
 		switch {
-		case errors.Is(reloadErr, fault.NotFound):
+		case errors.Is(reloadErr, fault.NotFound), reloadErr == nil && current.State == store.GrantRevoked:
 			return store.Grant{}, errDead
 		case reloadErr != nil:
 			return store.Grant{}, reloadErr
@@ -272,9 +277,13 @@ func (b *Broker) refreshFailed(ctx context.Context, g store.Grant, p *vault.OAut
 	}
 	g.IntentAt = time.Time{}
 	if ok {
-		g.LastError = e.Code
+		g.LastError = cmp.Or(e.Code, string(e.Outcome))
 	}
-	if _, err := b.Writes.UpdateGrant(g); err != nil && !errors.Is(err, fault.ConcurrentModification) {
+	_, err := b.Writes.UpdateGrant(g)
+	if errors.Is(err, fault.ConcurrentModification) && ok && e.Outcome != oauth.Unknown {
+		err = b.settle(g.Account, g.Key)
+	}
+	if err != nil && !errors.Is(err, fault.ConcurrentModification) {
 		return "error", fmt.Errorf("%w, and that could not be written: %w", cause, err)
 	}
 	switch {
@@ -286,10 +295,20 @@ func (b *Broker) refreshFailed(ctx context.Context, g store.Grant, p *vault.OAut
 	return string(e.Outcome), vendorFault(p, cause)
 }
 
+// settle tells whoever revokes a grant that ended while its vendor was asked that this brought nothing.
+func (b *Broker) settle(account, key string) error {
+	_, err := retryWrite(func() (int64, error) { return 0, b.Writes.SettleRevocations(account, key) })
+	return err
+}
+
 // bury marks a grant dead and answers errDead.
 func (b *Broker) bury(ctx context.Context, g store.Grant, lastError string) error {
 	g.State, g.LastError, g.IntentAt = store.GrantDead, lastError, time.Time{}
-	if _, err := b.Writes.UpdateGrant(g); err != nil && !errors.Is(err, fault.ConcurrentModification) {
+	_, err := b.Writes.UpdateGrant(g)
+	if errors.Is(err, fault.ConcurrentModification) && lastError != MaybeSpent {
+		err = b.settle(g.Account, g.Key)
+	}
+	if err != nil && !errors.Is(err, fault.ConcurrentModification) {
 		return err
 	}
 	b.Log.WarnContext(ctx, "grant needs a new consent", "account", g.Account, "workload", g.Workload, "provider", g.Provider, "error", lastError)

@@ -18,8 +18,8 @@ func (b *Broker) GetResourceApiKey(ctx context.Context, c iam.Caller, in *wire.G
 		return nil, b.Gate.Refuse(c, req, err)
 	}
 	req.Resources = append(req.Resources, b.agentResources(c.Account, a.row.Name)...)
-	req.Workload, req.User = a.row.Name, a.token.User.String()
-	if err := b.Gate.Allow(c, req); err != nil {
+	b.concerns(&req, a, in.ResourceCredentialProviderName)
+	if err := b.Gate.AllowIssue(ctx, c, req); err != nil {
 		return nil, err
 	}
 	p, err := b.Vault.APIKeyProvider(ctx, c.Account, in.ResourceCredentialProviderName)
@@ -31,6 +31,9 @@ func (b *Broker) GetResourceApiKey(ctx context.Context, c iam.Caller, in *wire.G
 	}
 	key, err := b.Vault.APIKey(ctx, p)
 	if err != nil {
+		return nil, err
+	}
+	if err := b.Gate.NotFrozen(ctx, c, req); err != nil { // a key that is kept elsewhere takes its time
 		return nil, err
 	}
 	return &wire.GetResourceApiKeyOutput{ApiKey: key.Reveal()}, nil

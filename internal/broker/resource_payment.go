@@ -22,8 +22,8 @@ func (b *Broker) GetResourcePaymentToken(ctx context.Context, c iam.Caller, in *
 		return nil, b.Gate.Refuse(c, req, err)
 	}
 	req.Resources = append(req.Resources, b.agentResources(c.Account, a.row.Name)...)
-	req.Workload, req.User = a.row.Name, a.token.User.String()
-	if err := b.Gate.Allow(c, req); err != nil {
+	b.concerns(&req, a, in.ResourceCredentialProviderName)
+	if err := b.Gate.AllowIssue(ctx, c, req); err != nil {
 		return nil, err
 	}
 	p, err := b.Vault.PaymentProvider(ctx, c.Account, in.ResourceCredentialProviderName)

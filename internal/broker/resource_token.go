@@ -18,6 +18,8 @@ type request struct {
 	provider *vault.OAuth2Provider
 	traits   provider.Vendor // without endpoints
 	key      string          // of the grant that would serve it
+	caller   iam.Caller
+	allowed  access.Request // what was decided on
 }
 
 // GetResourceOauth2Token hands out an access token to a resource, or says where a user has to consent first.
@@ -41,13 +43,13 @@ func (b *Broker) resourceToken(ctx context.Context, c iam.Caller, in *wire.GetRe
 		return nil, "", b.Gate.Refuse(c, req, err)
 	}
 	req.Resources = append(req.Resources, b.agentResources(c.Account, a.row.Name)...)
-	req.Workload, req.User = a.row.Name, a.token.User.String()
+	b.concerns(&req, a, in.ResourceCredentialProviderName)
 	s, err := b.polledSession(ctx, a, in)
 	if err != nil {
 		return nil, "", b.Gate.Refuse(c, req, err)
 	}
 
-	if err := b.Gate.Allow(c, req); err != nil {
+	if err := b.Gate.AllowIssue(ctx, c, req); err != nil {
 		return nil, "", err
 	}
 	p, err := b.oauth2Provider(ctx, c.Account, in.ResourceCredentialProviderName)
@@ -55,7 +57,7 @@ func (b *Broker) resourceToken(ctx context.Context, c iam.Caller, in *wire.GetRe
 		return nil, "", err
 	}
 	traits := b.Resolver.Traits(p.Config)
-	r := request{in, a, p, traits, identify(a, p, in, traits).key()}
+	r := request{in, a, p, traits, identify(a, p, in, traits).key(), c, req}
 	switch in.Oauth2Flow {
 	case wire.FlowM2M:
 		return b.m2m(ctx, r)

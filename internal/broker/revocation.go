@@ -25,6 +25,9 @@ type Outbox interface {
 	ClaimRevocation(d time.Duration) (store.Revocation, error)
 	KeepRevocation(r store.Revocation, d time.Duration) (version int64, err error)
 	FinishRevocation(store.Revocation) error
+	Unsettled(ctx context.Context, r store.Revocation) (bool, error)
+	Untold(ctx context.Context, r store.Revocation) (int, error)
+	LastRevocation(ctx context.Context, account, grantKey string) (store.Revocation, error)
 	InUse(ctx context.Context, account, providerIncarnation, generation, userKey string, anybody bool) (bool, error)
 }
 
@@ -32,6 +35,7 @@ const (
 	revocationPoll    = time.Second     // between looks at the outbox
 	revocationClaim   = 2 * time.Minute // longer than a discovery, a refresh and two revocations
 	revocationWorkers = 4               // vendors that are told at the same time
+	othersDelay       = time.Second     // between looks at what else there is of the same grant
 	firstDelay        = 30 * time.Second
 	maxDelay          = 6 * time.Hour
 	// A vendor that says no is asked again for a day, since a client secret may be put right; one that does not answer, for a week.
@@ -92,7 +96,20 @@ func (b *Broker) revokeNext(ctx context.Context) bool {
 		}
 		return false
 	}
-	state, answer, err := b.revoke(ctx, &r)
+	if r.Outcome != "" {
+		b.finishRevocation(ctx, r)
+		return true
+	}
+	settled, err := b.settled(ctx, &r)
+	if err == nil && !settled {
+		b.waitForOthers(r)
+		return true
+	}
+	var state store.RevocationState
+	var answer string
+	if err == nil {
+		state, answer, err = b.revoke(ctx, &r)
+	}
 	if err != nil {
 		answer = err.Error()
 		if age := time.Since(r.CreatedAt); age < maxRefused || age < maxAge && !isRefused(err) {
@@ -105,17 +122,65 @@ func (b *Broker) revokeNext(ctx context.Context) bool {
 		}
 		state = store.RevocationAbandoned
 	}
-	// The receipt comes first: one too many says the same twice, one too few would leave nothing of what was done.
-	if err := b.receipt(ctx, r, state, answer); err != nil {
-		b.Log.Error("a revocation cannot be recorded, so it is not finished", "cause", err.Error())
-		return true
+	if state == store.RevocationDone && !r.Grant.IntentAt.IsZero() {
+		state, answer = store.RevocationUnconfirmed, answer+"; an answer of the vendor was lost before, so it may have given tokens that nobody has"
 	}
-	r.State, r.LastError = state, answer
+	r.Outcome, r.LastError = state, answer
+	b.finishRevocation(ctx, r)
+	return true
+}
+
+// settled tells whether all is known, or lost, that a vendor may have given for the grant of r. A refresh or exchange that was under way when the grant ended
+// holds its lease until it has said what it brought; one that died with its process leaves the lease to time and the question open.
+func (b *Broker) settled(ctx context.Context, r *store.Revocation) (bool, error) {
+	if r.Grant.IntentAt.IsZero() {
+		return true, nil
+	}
+	lease, err := b.Leases.AcquireLease(r.Grant.Account, grantLease(r.Grant.Key), leaseTime)
+	if errors.Is(err, fault.ConcurrentModification) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer b.release(lease)
+	open, err := b.Outbox.Unsettled(ctx, *r)
+	r.Grant.IntentAt = time.Time{}
+	if open {
+		r.Grant.IntentAt = store.AnswerLost
+	}
+	return true, err
+}
+
+// waitForOthers keeps a revocation for a moment; that is no attempt.
+func (b *Broker) waitForOthers(r store.Revocation) {
+	r.Attempts--
+	if _, err := b.Outbox.KeepRevocation(r, othersDelay); err != nil && !errors.Is(err, fault.ConcurrentModification) {
+		b.Log.Error("a revocation cannot be written", "cause", err.Error()) // its claim ends by itself
+	}
+}
+
+// finishRevocation ends a revocation whose vendor was told, once that is so of all those of its grant: a receipt says that nothing of it is left.
+func (b *Broker) finishRevocation(ctx context.Context, r store.Revocation) {
+	untold, err := b.Outbox.Untold(ctx, r)
+	if err != nil {
+		b.Log.Error("the outbox of revocations cannot be read", "cause", err.Error())
+		return
+	}
+	if untold > 0 {
+		b.waitForOthers(r)
+		return
+	}
+	// The receipt comes first: one too many says the same twice, one too few would leave nothing of what was done.
+	if err := b.receipt(ctx, r, r.Outcome, r.LastError); err != nil {
+		b.Log.Error("a revocation cannot be recorded, so it is not finished", "cause", err.Error())
+		return
+	}
+	r.State = r.Outcome
 	if err := b.Outbox.FinishRevocation(r); err != nil && !errors.Is(err, fault.ConcurrentModification) {
 		b.Log.Error("a revocation cannot be written", "cause", err.Error())
 	}
-	b.Metrics.Revocations.WithLabelValues(r.Vendor, string(state)).Inc()
-	return true
+	b.Metrics.Revocations.WithLabelValues(r.Vendor, string(r.Outcome)).Inc()
 }
 
 // revoke tells the vendor. An error means that it is to be tried again.
@@ -235,7 +300,7 @@ func (b *Broker) inUse(ctx context.Context, g store.Grant, p *vault.OAuth2Provid
 // receipt is what the audit log says of a revocation that came to its end.
 func (b *Broker) receipt(ctx context.Context, r store.Revocation, state store.RevocationState, answer string) error {
 	outcome := audit.Performed
-	if state == store.RevocationAbandoned || state == store.RevocationUnsupported {
+	if state == store.RevocationAbandoned || state == store.RevocationUnsupported || state == store.RevocationUnconfirmed {
 		outcome = audit.Abandoned
 	}
 	g := r.Grant

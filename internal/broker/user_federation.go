@@ -37,7 +37,7 @@ func (b *Broker) userFederation(ctx context.Context, r request) (*wire.GetResour
 			}
 		}
 	}
-	if err == nil {
+	if err == nil && g.State != store.GrantRevoked {
 		// A wider request asks for what the user has already agreed to as well, so that the new grant serves both.
 		if r.provider.Config.ScopeMatch != wire.ScopeMatchExact {
 			scopes = union(scopes, g.AskedScopes)
@@ -72,6 +72,9 @@ func (b *Broker) serve(ctx context.Context, r request, g store.Grant) (*wire.Get
 		case err == nil:
 			g, outcome = renewed, "refreshed"
 		case valid(g) && !errors.Is(err, errDead):
+			if g, err = b.still(ctx, g); err != nil {
+				return nil, "", err
+			}
 			outcome = "stale"
 		default:
 			return nil, "", err
@@ -79,8 +82,17 @@ func (b *Broker) serve(ctx context.Context, r request, g store.Grant) (*wire.Get
 	case !valid(g):
 		return nil, "", errDead
 	}
-	out, err := b.answer(ctx, g)
+	out, err := b.answer(ctx, r, g)
 	return out, outcome, err
+}
+
+// still finds a grant again that is to be served after a wait; errDead when it ended meanwhile.
+func (b *Broker) still(ctx context.Context, g store.Grant) (store.Grant, error) {
+	now, err := b.Vault.Grant(ctx, g.Account, g.Key)
+	if errors.Is(err, fault.NotFound) || err == nil && (now.State != store.GrantActive || !valid(now)) {
+		return g, errDead
+	}
+	return now, err
 }
 
 // sessionRequest is what an authorization session remembers of the request, sealed.

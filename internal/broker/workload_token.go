@@ -39,11 +39,11 @@ func (b *Broker) GetWorkloadAccessTokenForJWT(ctx context.Context, c iam.Caller,
 }
 
 func (b *Broker) mintRequest(c iam.Caller, action, name string, user workload.User) access.Request {
-	return access.Request{Action: action, Workload: name, User: user.String(), Resources: []string{b.ARNs.Directory(c.Account), b.ARNs.Workload(c.Account, name)}}
+	return access.Request{Action: action, Workload: name, User: user.String(), UserKey: user.Key(), Resources: []string{b.ARNs.Directory(c.Account), b.ARNs.Workload(c.Account, name)}}
 }
 
 func (b *Broker) mint(ctx context.Context, c iam.Caller, action, name string, user workload.User, jwt secret.String) (secret.String, error) {
-	if err := b.Gate.Allow(c, b.mintRequest(c, action, name, user)); err != nil {
+	if err := b.Gate.AllowIssue(ctx, c, b.mintRequest(c, action, name, user)); err != nil {
 		return secret.String{}, err
 	}
 	w, err := b.Vault.Workload(ctx, c.Account, name)

@@ -81,6 +81,19 @@ func (v *Vendor) Live() int {
 	return n
 }
 
+// LiveRefresh is the number of refresh tokens that are neither rotated nor revoked.
+func (v *Vendor) LiveRefresh() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	n := 0
+	for _, t := range v.refreshTokens {
+		if t.successor == "" && !t.family.revoked {
+			n++
+		}
+	}
+	return n
+}
+
 // FamiliesKilled is the number of families revoked because a code or a refresh token was sent once too often.
 func (v *Vendor) FamiliesKilled() int {
 	v.mu.Lock()

@@ -38,6 +38,7 @@ type Revoking struct {
 	JSON      bool   // a JSON object, no form
 	Only      string // the one kind that it takes, access_token or refresh_token; "" is either
 	Family    bool   // an access token takes its family along
+	Forgets   bool   // a refresh token that was rotated is unknown, and takes nothing along
 	Status    int    // of success; 0 = 200
 }
 

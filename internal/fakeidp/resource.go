@@ -66,6 +66,7 @@ func (v *Vendor) revoke(r *http.Request, q Revoking) *refusal {
 	case isAccess && (clientID == "" || access.family.clientID == clientID):
 		access.revoked = true
 		access.family.revoked = access.family.revoked || q.Family
+	case isRefresh && q.Forgets && refresh.successor != "":
 	case isRefresh && (clientID == "" || refresh.family.clientID == clientID):
 		refresh.family.revoked = true
 	case isAccess || isRefresh:

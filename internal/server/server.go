@@ -130,7 +130,7 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 	out.SetOwnListeners(own...)
 
 	arns := iam.ARNs{Region: cfg.Region}
-	gate := access.New(audit.New(st), metrics)
+	gate := access.New(audit.New(st), v, metrics)
 	discovery := oauth.NewDiscovery(out, out.CheckURL)
 	presets := cfg.Presets
 	if presets == nil {
@@ -158,7 +158,7 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 	browsers := consent.New(consent.Config{Authorizations: brokerPlane, Secure: strings.HasPrefix(s.publicURL, "https://"), Log: cfg.Log, Tracer: s.tracer})
 
 	api := awsapi.Operations(controlPlane, brokerPlane)
-	extensions := awsapi.Extensions(controlPlane, adminPlane)
+	extensions := awsapi.Extensions(controlPlane, brokerPlane, adminPlane)
 	if private == public {
 		// Whoever can reach a loopback listener is on this machine, but for a proxy, which the public URL gives away; beyond it metrics need --admin-listen.
 		if u, err := url.Parse(s.publicURL); err != nil || !isLoopbackHost(u.Hostname()) || !public.Addr().(*net.TCPAddr).IP.IsLoopback() {

@@ -37,6 +37,7 @@ var tables = []table{
 	{"grants", []string{"account", "grant_key"}},
 	{"authorization_sessions", []string{"account", "id"}},
 	{"revocations", []string{"account", "id"}},
+	{"freezes", []string{"account", "kind", "id"}},
 	{"leases", []string{"account", "name"}},
 	{"audit_batches", []string{"account", "id"}},
 }

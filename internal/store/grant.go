@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	"credence/internal/fault"
@@ -18,7 +20,7 @@ type Grant struct {
 	UserKey                       string // "" without a user
 	Keyset                        string // id of the keyset that sealed the row
 	UserName                      []byte
-	AccessToken, RefreshToken     []byte // RefreshToken nil when there is none
+	AccessToken, RefreshToken     []byte // RefreshToken nil when there is none; both of a revoked grant
 	TokenType                     string
 	AskedScopes, GrantedScopes    []string
 	Resources, Audiences          []string // that every refresh names again
@@ -36,8 +38,9 @@ type GrantState string
 
 // The stored states.
 const (
-	GrantActive GrantState = "active"
-	GrantDead   GrantState = "dead" // the vendor refuses its refresh token, or it may be spent
+	GrantActive  GrantState = "active"
+	GrantDead    GrantState = "dead"    // the vendor refuses its refresh token, or it may be spent
+	GrantRevoked GrantState = "revoked" // somebody ended it: its tokens are in the outbox, and only that it was is left here
 )
 
 const grantColumns = `account, grant_key, flow, workload, workload_incarnation, provider, provider_incarnation, provider_generation, user_key, keyset, user_name,
@@ -54,7 +57,7 @@ func (s *Store) Grant(ctx context.Context, account, key string) (Grant, error) {
 	return readOne(ctx, s, scanGrant, `SELECT `+grantColumns+` FROM grants WHERE account = $1 AND grant_key = $2`, account, key)
 }
 
-// PutGrant adds a grant or replaces the one of its key; fault.NotFound when its workload, provider generation or keyset is gone.
+// PutGrant adds a grant or replaces the one of its key; fault.NotFound when its workload, provider generation or keyset is gone, or a freeze forbids it.
 // It returns the version written.
 func (s *Store) PutGrant(g Grant) (version int64, err error) {
 	err = s.write(func(t *tx) error {
@@ -70,10 +73,12 @@ func (t *tx) putGrant(g Grant) (version int64, err error) {
 		WHERE EXISTS (SELECT 1 FROM workload_identities WHERE account = $1 AND name = $4 AND incarnation = $5)
 		  AND EXISTS (SELECT 1 FROM oauth2_providers WHERE account = $1 AND name = $6 AND incarnation = $7 AND generation = $8)
 		  AND EXISTS (SELECT 1 FROM keysets WHERE account = $1 AND id = $10)
+		  AND NOT EXISTS (SELECT 1 FROM freezes WHERE account = $1 AND (kind = 'account' OR kind = 'workload' AND id = $4 OR kind = 'provider' AND id = $6 OR kind = 'user' AND id = $9))
 		ON CONFLICT (account, grant_key) DO UPDATE SET
 			keyset = excluded.keyset, user_name = excluded.user_name, access_token = excluded.access_token, refresh_token = excluded.refresh_token, token_type = excluded.token_type,
 			asked_scopes = excluded.asked_scopes, granted_scopes = excluded.granted_scopes, state = excluded.state, last_error = excluded.last_error,
-			obtained_at = excluded.obtained_at, expires_at = excluded.expires_at, intent_at = excluded.intent_at, version = grants.version + 1
+			obtained_at = excluded.obtained_at, expires_at = excluded.expires_at, intent_at = excluded.intent_at,
+			created_at = CASE WHEN grants.state = 'revoked' THEN excluded.created_at ELSE grants.created_at END, version = grants.version + 1
 		RETURNING version`,
 		g.Account, g.Key, g.Flow, g.Workload, g.WorkloadIncarnation, g.Provider, g.ProviderIncarnation, g.Generation, g.UserKey, g.Keyset, g.UserName,
 		g.AccessToken, g.RefreshToken, g.TokenType, listText(g.AskedScopes), listText(g.GrantedScopes), listText(g.Resources), listText(g.Audiences), g.State, g.LastError,
@@ -95,4 +100,69 @@ func (s *Store) UpdateGrant(g Grant) (version int64, err error) {
 		return err
 	})
 	return version, err
+}
+
+// GrantFilter chooses grants of an account; what is empty is any.
+type GrantFilter struct {
+	Account            string
+	Key                string
+	Workload, Provider string // names
+	UserKey            string
+	Flow               string       // of Grants only
+	States             []GrantState // of Grants only
+}
+
+// where is the condition on grants and on authorization sessions, which have the same columns but for the state.
+func (f GrantFilter) where() (condition string, args []any) {
+	condition, args = `account = $1`, []any{f.Account}
+	for _, c := range []struct{ column, value string }{{"grant_key", f.Key}, {"workload", f.Workload}, {"provider", f.Provider}, {"user_key", f.UserKey}} {
+		if c.value != "" {
+			args = append(args, c.value)
+			condition += fmt.Sprintf(" AND %s = $%d", c.column, len(args))
+		}
+	}
+	return condition, args
+}
+
+// Grants lists a page by key and says whether there is more.
+func (s *Store) Grants(ctx context.Context, f GrantFilter, p Page) ([]Grant, bool, error) {
+	condition, args := f.where()
+	if f.Flow != "" {
+		args = append(args, f.Flow)
+		condition += fmt.Sprintf(" AND flow = $%d", len(args))
+	}
+	for i, state := range f.States {
+		args = append(args, state)
+		condition += fmt.Sprintf("%s$%d", []string{" AND state IN (", ", "}[min(i, 1)], len(args))
+	}
+	if len(f.States) > 0 {
+		condition += ")"
+	}
+	n := len(args)
+	rows, err := readAll(ctx, s, scanGrant, fmt.Sprintf(`SELECT `+grantColumns+` FROM grants WHERE %s AND grant_key COLLATE "C" > $%d ORDER BY grant_key COLLATE "C" LIMIT $%d`,
+		condition, n+1, n+2), append(args, p.After, p.Limit+1)...)
+	rows, more := paged(rows, p.Limit)
+	return rows, more, err
+}
+
+// RevokeGrants ends grants and counts them: their tokens go to the outbox, and consents in flight that would renew them fail.
+func (s *Store) RevokeGrants(f GrantFilter) (n int, err error) {
+	err = s.write(func(t *tx) error {
+		condition, args := f.where()
+		joined := strings.NewReplacer("account", "g.account").Replace(condition)
+		if err := t.enqueueRevocations(CauseGrantRevoked, f.Account, joined, args[1:]...); err != nil {
+			return err
+		}
+		n, err = t.count(`UPDATE grants SET state = 'revoked', access_token = NULL, refresh_token = NULL, last_error = '', expires_at = {now}, intent_at = 0, version = version + 1
+			WHERE `+condition+` AND state <> 'revoked'`, args...)
+		if err != nil {
+			return err
+		}
+		if err := t.exec(`UPDATE authorization_sessions SET state = 'failed', reason = 'its grant was revoked meanwhile', code = NULL, version = version + 1
+			WHERE `+condition+` AND state IN ('pending', 'authorized', 'exchanging')`, args...); err != nil {
+			return err
+		}
+		return t.bumpEpoch(f.Account)
+	})
+	return n, err
 }

@@ -236,15 +236,21 @@ func (t *tx) exec(query string, args ...any) error {
 
 // change runs a statement that must change exactly one row; otherwise it answers missing.
 func (t *tx) change(missing error, query string, args ...any) error {
-	res, err := t.sql.ExecContext(t.ctx, t.engine.sql(query), nulls(args)...)
-	if err != nil {
-		return t.engine.classify(err)
-	}
-	n, err := res.RowsAffected()
+	n, err := t.count(query, args...)
 	if err == nil && n != 1 {
 		err = missing
 	}
 	return err
+}
+
+// count runs a statement and says how many rows it changed.
+func (t *tx) count(query string, args ...any) (int, error) {
+	res, err := t.sql.ExecContext(t.ctx, t.engine.sql(query), nulls(args)...)
+	if err != nil {
+		return 0, t.engine.classify(err)
+	}
+	n, err := res.RowsAffected()
+	return int(n), err
 }
 
 // get scans one row; fault.NotFound when there is none.

@@ -366,69 +366,6 @@ func withParents(t *testing.T, s *Store) (Workload, OAuth2Provider) {
 	return w, p
 }
 
-func TestGrants(t *testing.T) {
-	onEachEngine(t, func(t *testing.T, open opener) {
-		s, ctx := open(t), t.Context()
-		w, p := withParents(t, s)
-		g := grant(w, p, "k1")
-		version, err := s.PutGrant(g)
-		must(t, err)
-		got, err := s.Grant(ctx, alpha, "k1")
-		must(t, err)
-		same(t, got, g)
-		_, err = s.Grant(ctx, beta, "k1")
-		want(t, err, fault.NotFound)
-
-		g.AccessToken, g.RefreshToken, g.IntentAt, g.ExpiresAt, g.State, g.LastError = []byte("new"), nil, noon, time.Time{}, GrantDead, "invalid_grant"
-		g.Version = version
-		version, err = s.UpdateGrant(g)
-		must(t, err)
-		if _, err := s.UpdateGrant(g); !errors.Is(err, fault.ConcurrentModification) { // the old version
-			t.Errorf("a write with an old version: %v", err)
-		}
-		g.Version = version
-		got, err = s.Grant(ctx, alpha, "k1")
-		must(t, err)
-		same(t, got, g)
-
-		version, err = s.PutGrant(grant(w, p, "k1")) // a new consent replaces what was
-		must(t, err)
-		if version != 3 {
-			t.Errorf("version %d", version)
-		}
-	})
-}
-
-// A grant is not written for a workload or provider that is gone, was created anew, or changed its generation.
-func TestPutGrantNeedsItsParents(t *testing.T) {
-	onEachEngine(t, func(t *testing.T, open opener) {
-		s := open(t)
-		w, p := withParents(t, s)
-		for name, spoil := range map[string]func(*Grant){
-			"workload incarnation": func(g *Grant) { g.WorkloadIncarnation = "old" },
-			"workload name":        func(g *Grant) { g.Workload = "other" },
-			"provider incarnation": func(g *Grant) { g.ProviderIncarnation = "old" },
-			"generation":           func(g *Grant) { g.Generation = "g0" },
-			"account":              func(g *Grant) { g.Account = beta },
-		} {
-			t.Run(name, func(t *testing.T) {
-				g := grant(w, p, "k")
-				spoil(&g)
-				_, err := s.PutGrant(g)
-				want(t, err, fault.NotFound)
-				n := session(w, p, "s-"+name)
-				must(t, s.InsertSession(n))
-				n.State = SessionCompleted
-				_, err = s.CompleteSession(n, g)
-				want(t, err, fault.NotFound)
-				if got, err := s.Session(t.Context(), n.ID); err != nil || got.State != SessionPending {
-					t.Errorf("the session moved without its grant: %v %v", got.State, err)
-				}
-			})
-		}
-	})
-}
-
 func TestDeletesCascade(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, open opener) {
 		for _, what := range []string{"workload", "provider"} {

@@ -77,6 +77,22 @@ func (v *Vault) UpdateGrant(g store.Grant) (version int64, err error) {
 	return v.store.UpdateGrant(g)
 }
 
+// Grants lists a page of grants by key, as the database has them now.
+func (v *Vault) Grants(ctx context.Context, f store.GrantFilter, p store.Page) ([]store.Grant, bool, error) {
+	return v.store.Grants(ctx, f, p)
+}
+
+// RevokeGrants ends grants and counts them; the outbox has their tokens then.
+func (v *Vault) RevokeGrants(f store.GrantFilter) (int, error) {
+	defer v.grants.forgetAll()
+	return v.store.RevokeGrants(f)
+}
+
+// SettleRevocations says that what was under way when the grant of a key ended has brought nothing.
+func (v *Vault) SettleRevocations(account, grantKey string) error {
+	return v.store.SettleRevocations(account, grantKey)
+}
+
 // InsertRevocation adds to the outbox what a vendor has to be told of tokens that SealTokens sealed.
 func (v *Vault) InsertRevocation(r store.Revocation) error { return v.store.InsertRevocation(r) }
 

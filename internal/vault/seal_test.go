@@ -139,6 +139,22 @@ func userName(v *Vault) func(context.Context, store.Grant) (secret.String, error
 	}
 }
 
+func frozenID(_ string, n int) string { return fmt.Sprintf("frozen-%d", n) }
+
+// readFrozen reads the name of a frozen user by its id.
+func readFrozen(v *Vault, account, id string) (string, error) {
+	all, err := v.Freezes(context.Background(), account)
+	if err != nil {
+		return "", err
+	}
+	for _, f := range all {
+		if f.ID == id {
+			return v.FrozenUser(context.Background(), f)
+		}
+	}
+	return "", fault.NotFound
+}
+
 type rowKeys = map[string]func(v *Vault, b *bed, account string) (string, error)
 
 func grantColumn(column, what string, open func(*Vault) func(context.Context, store.Grant) (secret.String, error)) sealed {
@@ -225,6 +241,19 @@ var columns = []sealed{
 	grantColumn("user_name", "user name", userName),
 	sessionColumn("request", func(v *Vault) func(context.Context, store.Session) ([]byte, error) { return v.SessionRequest }),
 	sessionColumn("code", func(v *Vault) func(context.Context, store.Session) ([]byte, error) { return v.OpenCode }),
+	{
+		table: "freezes", column: "user_name", what: "frozen user", key: byAccountAnd("id", frozenID),
+		read: func(v *Vault, _ *bed, account string, n int) (string, error) {
+			return readFrozen(v, account, frozenID(account, n))
+		},
+		rowKeys: rowKeys{
+			"id": func(v *Vault, _ *bed, account string) (string, error) { return readFrozen(v, account, changed) },
+			"kind": func(v *Vault, _ *bed, account string) (string, error) {
+				return readFrozen(v, account, frozenID(account, 1))
+			},
+			"account": func(v *Vault, _ *bed, _ string) (string, error) { return readFrozen(v, beta, frozenID(beta, 1)) },
+		},
+	},
 	{
 		table: "access_keys", column: "secret",
 		key: func(b *bed, account string, n int) string {

@@ -40,6 +40,7 @@ type Vault struct {
 	apiKeys   *cache[store.APIKeyProvider]
 	payments  *cache[*PaymentProvider]
 	grants    *cache[store.Grant]
+	freezes   *cache[map[freezeKey]store.Freeze] // all of an account
 }
 
 // Config is what a vault is made of.
@@ -76,6 +77,7 @@ func New(ctx context.Context, cfg Config) (*Vault, error) {
 		providers: newCache[*OAuth2Provider](cfg.Metrics, e, "oauth2_providers", cacheEntries, nil),
 		apiKeys:   newCache[store.APIKeyProvider](cfg.Metrics, e, "apikey_providers", cacheEntries, nil),
 		payments:  newCache[*PaymentProvider](cfg.Metrics, e, "payment_providers", cacheEntries, nil),
+		freezes:   newCache[map[freezeKey]store.Freeze](cfg.Metrics, e, "freezes", cacheEntries, nil),
 		grants: newCache(cfg.Metrics, e, "grants", grantBytes, func(g store.Grant) uint32 {
 			return uint32(1024 + len(g.AccessToken) + len(g.RefreshToken) + len(g.UserName))
 		}),

@@ -199,6 +199,9 @@ func (b *bed) fill(t testing.TB) {
 			_, err = b.UpdateSession(s)
 			must(t, err)
 
+			_, err = b.PutFreeze(ctx, store.Freeze{Account: account, Kind: store.FreezeUser, ID: frozenID(account, n), CreatedAt: time.Now()}, planted("frozen user", account, n))
+			must(t, err)
+
 			user := fmt.Sprintf("user-%d", n)
 			must(t, b.PutUserPolicy(account, user, "all", iam.AllowAll))
 			k, err := b.CreateAccessKey(ctx, account, user, false)

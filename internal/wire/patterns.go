@@ -36,6 +36,7 @@ var patterns = map[string]*pattern{
 	"oauth2CredentialProviderArn":     {source: providerArn("oauth2credentialprovider")},
 	"apiKeyCredentialProviderArn":     {source: providerArn("apikeycredentialprovider")},
 	"paymentCredentialProviderArn":    {source: providerArn("paymentcredentialprovider")},
+	"sha256":                          {source: `[0-9a-f]{64}`},
 	"paymentId":                       {source: `[a-zA-Z0-9\-_]+`},
 	"paymentSecret":                   {source: `[a-zA-Z0-9+/=\-_\s]*`},
 	"authorizationPrivateKey":         {source: `(wallet-auth:)?[a-zA-Z0-9+/=\-_\s]*`},

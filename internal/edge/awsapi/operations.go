@@ -90,9 +90,19 @@ func Operations(c *control.Control, b *broker.Broker) []Operation {
 }
 
 // Extensions are Credence's own operations.
-func Extensions(c *control.Control, a *admin.Admin) []Operation {
+func Extensions(c *control.Control, b *broker.Broker, a *admin.Admin) []Operation {
 	return []Operation{
 		extension("GetCallbackUrl", 200, common, c.GetCallbackUrl),
+		extension("ListGrants", 200, common, b.ListGrants),
+		extension("DescribeGrant", 200, common, b.DescribeGrant),
+		extension("RevokeGrant", 200, common, b.RevokeGrant),
+		extension("RevokeGrants", 200, common, b.RevokeGrants),
+		extension("ReportBadToken", 200, common, b.ReportBadToken),
+
+		extension("Freeze", 200, common, b.Freeze),
+		extension("Unfreeze", 204, common, b.Unfreeze),
+		extension("ListFreezes", 200, common, b.ListFreezes),
+
 		extension("PutTrustedIssuer", 200, common, a.PutTrustedIssuer),
 		extension("ListTrustedIssuers", 200, common, a.ListTrustedIssuers),
 		extension("DeleteTrustedIssuer", 204, common, a.DeleteTrustedIssuer),

@@ -12,7 +12,7 @@ import (
 func DefaultRates() map[string]int {
 	const control, token, completion = 20, 200, 100
 	rates := map[string]int{}
-	for _, op := range append(Operations(nil, nil), Extensions(nil, nil)...) {
+	for _, op := range append(Operations(nil, nil), Extensions(nil, nil, nil)...) {
 		rates[op.Name] = control
 	}
 	for _, name := range []string{

@@ -24,7 +24,7 @@ import (
 
 // table is every row of the door.
 func table() []awsapi.Operation {
-	return append(awsapi.Operations((*control.Control)(nil), (*broker.Broker)(nil)), awsapi.Extensions(nil, nil)...)
+	return append(awsapi.Operations((*control.Control)(nil), (*broker.Broker)(nil)), awsapi.Extensions(nil, nil, nil)...)
 }
 
 // requests are the smallest valid bodies of every operation, with real handles of account's world.
@@ -38,6 +38,7 @@ type world struct {
 	portal    string // its id
 	vaultKey  string // the ARN of a key for the token vault
 	signer    string // the ARN of a key for client assertions
+	grant     string // the id of one of agent's
 	signIn    string // the ARN of a provider at which its users sign in
 }
 
@@ -92,6 +93,19 @@ func newWorld(t *testing.T, e *testenv.Env, p testenv.Principal) world {
 	}
 	w.session = *out.SessionUri
 	w.sessionID = testenv.NewBrowser(t).Visit(*out.AuthorizationUrl).Get("session_id")
+	for _, name := range []string{"vendor", "vendor2"} {
+		if _, err := p.Token(p.WAT("agent", "alice"), name, data.Oauth2FlowTypeM2m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var grants struct {
+		Grants    []struct{ GrantId string }
+		NextToken string
+	}
+	if a := p.Call("/credence/ListGrants", `{"maxResults":1}`); json.Unmarshal([]byte(a.Body), &grants) != nil || len(grants.Grants) != 1 || grants.NextToken == "" {
+		t.Fatal(a.Body)
+	}
+	w.grant, w.cursors["ListGrants"] = grants.Grants[0].GrantId, grants.NextToken
 	w.jwt = e.Vendor.Sign(map[string]any{"sub": "alice", "aud": "app"})
 	e.Plant(w.jwt)
 	for _, list := range []string{"ListWorkloadIdentities", "ListOauth2CredentialProviders", "ListApiKeyCredentialProviders", "ListPaymentCredentialProviders", "ListConsentPortals"} {
@@ -181,6 +195,14 @@ func (w world) body(t *testing.T, e *testenv.Env, operation string) string {
 		"DisableKey":                 `{"keyId":"` + w.vaultKey + `"}`,
 		"EnableKey":                  `{"keyId":"` + w.vaultKey + `"}`,
 		"DeleteKey":                  `{"keyId":"` + w.vaultKey + `","force":true}`,
+		"ListGrants":                 `{"nextToken":"` + w.cursors["ListGrants"] + `"}`,
+		"RevokeGrants":               `{"workloadName":"agent2"}`,
+		"DescribeGrant":              `{"grantId":"` + w.grant + `"}`,
+		"RevokeGrant":                `{"grantId":"` + w.grant + `"}`,
+		"ReportBadToken":             `{"grantId":"` + w.grant + `","accessTokenSha256":"` + strings.Repeat("0", 64) + `"}`,
+		"Freeze":                     `{"target":{"workloadName":"agent2"}}`,
+		"Unfreeze":                   `{"target":{"workloadName":"agent2"}}`,
+		"ListFreezes":                `{}`,
 	}
 	b, ok := bodies[operation]
 	if !ok {
@@ -249,15 +271,16 @@ func TestForeignHandles(t *testing.T) {
 		signIn:    mine.arn("token-vault/default/oauth2credentialprovider/none"),
 		vaultKey:  mine.keyARN("00000000-0000-0000-0000-000000000000"),
 		signer:    mine.keyARN("00000000-0000-0000-0000-000000000001"),
+		grant:     strings.Repeat("a", 64),
 	}
 	for list, c := range theirs.cursors {
 		random.cursors[list] = c[:len(c)-20] + strings.Repeat("A", 20)
 	}
 	otherList := map[string]string{
 		"ListWorkloadIdentities": "ListOauth2CredentialProviders", "ListOauth2CredentialProviders": "ListApiKeyCredentialProviders", "ListApiKeyCredentialProviders": "ListPaymentCredentialProviders",
-		"ListPaymentCredentialProviders": "ListConsentPortals", "ListConsentPortals": "ListWorkloadIdentities",
+		"ListPaymentCredentialProviders": "ListConsentPortals", "ListConsentPortals": "ListGrants", "ListGrants": "ListWorkloadIdentities",
 	}
-	names := strings.NewReplacer(theirs.portal, random.portal, theirs.signIn, random.signIn, theirs.vaultKey, random.vaultKey, theirs.signer, random.signer,
+	names := strings.NewReplacer(theirs.grant, random.grant, theirs.portal, random.portal, theirs.signIn, random.signIn, theirs.vaultKey, random.vaultKey, theirs.signer, random.signer,
 		strings.TrimPrefix(theirs.vaultKey, theirs.keyARN("")), strings.TrimPrefix(random.vaultKey, mine.keyARN(""))) // what the request itself says is told back
 	same := func(t *testing.T, path, foreign, unknown string) {
 		t.Helper()

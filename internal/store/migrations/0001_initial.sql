@@ -186,6 +186,7 @@ CREATE TABLE tags (
 
 -- grant_key is the broker's digest over everything that two requests must share to share a token.
 -- keyset is the id of the keyset that sealed the row. intent_at is set while a refresh token may be at the vendor and its outcome is not yet written here.
+-- A grant that is revoked has no tokens, and ended at expires_at.
 CREATE TABLE grants (
     account              TEXT NOT NULL,
     grant_key            TEXT NOT NULL,
@@ -198,7 +199,7 @@ CREATE TABLE grants (
     user_key             TEXT NOT NULL,
     keyset               TEXT NOT NULL,
     user_name            BYTEA,
-    access_token         BYTEA NOT NULL,
+    access_token         BYTEA,
     refresh_token        BYTEA,
     token_type           TEXT NOT NULL,
     asked_scopes         TEXT NOT NULL,
@@ -216,6 +217,7 @@ CREATE TABLE grants (
 );
 CREATE INDEX grants_workload ON grants (account, workload_incarnation);
 CREATE INDEX grants_provider ON grants (account, provider_incarnation);
+CREATE INDEX grants_user ON grants (account, user_key);
 CREATE INDEX grants_expiry ON grants (expires_at) WHERE refresh_token IS NULL;
 
 -- id and completion_id are digests: whoever reads the table can neither open nor complete a session.
@@ -245,10 +247,13 @@ CREATE UNIQUE INDEX authorization_sessions_id ON authorization_sessions (id);
 CREATE UNIQUE INDEX authorization_sessions_completion ON authorization_sessions (completion_id);
 CREATE INDEX authorization_sessions_workload ON authorization_sessions (account, workload_incarnation);
 CREATE INDEX authorization_sessions_provider ON authorization_sessions (account, provider_incarnation);
+CREATE INDEX authorization_sessions_grant ON authorization_sessions (account, grant_key);
 CREATE INDEX authorization_sessions_expiry ON authorization_sessions (expires_at);
 
 -- An outbox: tokens whose grant is gone, and whose vendor has still to be told. What is sealed keeps the seal of the grant and the provider that it was of,
 -- and config is the provider's as it was then. When state is not pending any more, nothing sealed is left. next_at is by the database's clock.
+-- intent_at is set while a refresh or exchange that was under way may still bring tokens of the same grant, 1 when that will never be known. outcome is what the vendor was told, '' until then: a
+-- revocation is finished when all those of its grant have one.
 CREATE TABLE revocations (
     account              TEXT NOT NULL,
     id                   TEXT NOT NULL,
@@ -264,6 +269,7 @@ CREATE TABLE revocations (
     access_token         BYTEA,
     refresh_token        BYTEA,
     expires_at           BIGINT NOT NULL,
+    intent_at            BIGINT NOT NULL,
     vendor               TEXT NOT NULL,
     config               TEXT NOT NULL,
     client_secret        BYTEA,
@@ -272,6 +278,7 @@ CREATE TABLE revocations (
     assertion_key        TEXT NOT NULL,
     assertion_claims     BYTEA,
     state                TEXT NOT NULL,
+    outcome              TEXT NOT NULL,
     attempts             BIGINT NOT NULL,
     next_at              BIGINT NOT NULL,
     last_error           TEXT NOT NULL,
@@ -280,8 +287,21 @@ CREATE TABLE revocations (
     version              BIGINT NOT NULL,
     PRIMARY KEY (account, id)
 );
+CREATE INDEX revocations_grant ON revocations (account, grant_key);
 CREATE INDEX revocations_due ON revocations (next_at) WHERE state = 'pending';
 CREATE INDEX revocations_finished ON revocations (finished_at) WHERE state <> 'pending';
+
+-- While a row stands here, nothing is issued to whom it names: the account itself (id ''), a workload identity or provider by name, or a user by key.
+CREATE TABLE freezes (
+    account    TEXT NOT NULL,
+    kind       TEXT NOT NULL,
+    id         TEXT NOT NULL,
+    user_name  BYTEA,
+    reason     TEXT NOT NULL,
+    created_by TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (account, kind, id)
+);
 
 -- A lease is held until held_until by the database's clock. fence rises with every change of hands.
 CREATE TABLE leases (

@@ -25,6 +25,7 @@ var Examples = map[string]struct{ Match, Mismatch string }{
 	"claimName":                       {"x5t#S256", "a b"},
 	"kmsKeyId":                        {"01234567-89ab-cdef-0123-456789abcdef", "arn:aws:kms:us-east-1:123456789012:alias/a"},
 	"kmsKeyArn":                       {"arn:aws-cn:kms:cn-north-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef", "arn:aws:kms:us-east-1:123456789012:alias/a"},
+	"sha256":                          {strings.Repeat("0f", 32), strings.Repeat("0F", 32)},
 	"secretArn":                       {"arn:aws:secretsmanager:us-east-1:123456789012:secret:bedrock-agentcore-identity!default/oauth2/idp-AbCdEf", "arn:aws:s3:::a"},
 	"oauth2CredentialProviderArn":     {"arn:aws:bedrock-agentcore:us-east-1:123456789012:token-vault/default/oauth2credentialprovider/my_idp", "arn:aws:s3:::a"},
 	"apiKeyCredentialProviderArn":     {"arn:aws:bedrock-agentcore:us-east-1:123456789012:token-vault/default/apikeycredentialprovider/my_key", "arn:aws:s3:::a"},

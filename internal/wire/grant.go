@@ -1,0 +1,159 @@
+package wire
+
+import "credence/internal/secret"
+
+// The operations on grants and freezes are extensions: who may act as whom, where, and how to stop it.
+
+// GrantUser names a user in the way in which a workload access token does: by the application's word, or as issuer and subject of a JWT.
+type GrantUser struct {
+	_      struct{}      `wire:"union"`
+	UserId *string       `json:"userId,omitzero" wire:"len=1..128"`
+	Jwt    *GrantJwtUser `json:"jwt,omitzero"`
+}
+
+// GrantJwtUser is a user by the claims iss and sub, byte for byte.
+type GrantJwtUser struct {
+	Issuer  string `json:"issuer" wire:"required,len=1..2048"`
+	Subject string `json:"subject" wire:"required,len=1..2048"`
+}
+
+// GrantState is how a grant stands.
+type GrantState string
+
+// The states. All but dead and revoked follow from times and the last answer of the vendor.
+const (
+	GrantActive       GrantState = "active"
+	GrantExpired      GrantState = "expired"       // its access token is over; the next request renews it
+	GrantRefreshing   GrantState = "refreshing"    // somebody renews it just now
+	GrantDegraded     GrantState = "degraded"      // the vendor did not renew it; it is tried again
+	GrantNeedsConsent GrantState = "needs_consent" // over, and nothing to renew it by
+	GrantDead         GrantState = "dead"          // the vendor refuses it, or its refresh token may be spent
+	GrantRevoked      GrantState = "revoked"
+)
+
+// Values are the values of the enum.
+func (GrantState) Values() []string {
+	return texts(GrantActive, GrantExpired, GrantRefreshing, GrantDegraded, GrantNeedsConsent, GrantDead, GrantRevoked)
+}
+
+// Grant is a grant as operators see it: no token is shown. User is readable: id:"NAME" or jwt:"ISSUER" "SUBJECT".
+type Grant struct {
+	GrantId                        string     `json:"grantId" wire:"required,pattern=sha256"`
+	GrantArn                       string     `json:"grantArn" wire:"required"`
+	WorkloadName                   string     `json:"workloadName" wire:"required"`
+	ResourceCredentialProviderName string     `json:"resourceCredentialProviderName" wire:"required"`
+	Oauth2Flow                     Oauth2Flow `json:"oauth2Flow" wire:"required"`
+	User                           *string    `json:"user,omitzero"`
+	State                          GrantState `json:"state" wire:"required"`
+	GrantedScopes                  []string   `json:"grantedScopes,omitzero"`
+	CreatedTime                    Time       `json:"createdTime" wire:"required"`
+	RefreshedTime                  *Time      `json:"refreshedTime,omitzero"` // when its access token was obtained
+	ExpiresAt                      *Time      `json:"expiresAt,omitzero"`     // of its access token; of a revoked grant, when that was
+	LastError                      *string    `json:"lastError,omitzero"`     // the vendor's error code, or what we noticed
+	NextStep                       string     `json:"nextStep" wire:"required"`
+}
+
+// ListGrantsInput is the request of ListGrants. What is left out is any; what is given must all hold.
+type ListGrantsInput struct {
+	User                           *GrantUser  `json:"user,omitzero"`
+	WorkloadName                   *string     `json:"workloadName,omitzero" wire:"len=3..255,pattern=workloadName"`
+	ResourceCredentialProviderName *string     `json:"resourceCredentialProviderName,omitzero" wire:"len=1..128,pattern=credentialProviderName"`
+	State                          *GrantState `json:"state,omitzero"`
+	NextToken                      *string     `json:"nextToken,omitzero"`
+	MaxResults                     *int32      `json:"maxResults,omitzero" wire:"range=1..100"`
+}
+
+// ListGrantsOutput is the answer of ListGrants. A page with a NextToken may have fewer grants than were asked for, even none.
+type ListGrantsOutput struct {
+	Grants    []Grant `json:"grants" wire:"required"`
+	NextToken *string `json:"nextToken,omitzero"`
+}
+
+// DescribeGrantInput is the request of DescribeGrant.
+type DescribeGrantInput struct {
+	GrantId string `json:"grantId" wire:"required,pattern=sha256"`
+}
+
+// DescribeGrantOutput is the answer of DescribeGrant.
+type DescribeGrantOutput Grant
+
+// RevokeGrantInput is the request of RevokeGrant.
+type RevokeGrantInput struct {
+	GrantId string `json:"grantId" wire:"required,pattern=sha256"`
+}
+
+// RevokeGrantOutput is the answer of RevokeGrant.
+type RevokeGrantOutput Grant
+
+// RevokeGrantsInput is the request of RevokeGrants: the grants for which all that is given holds. All of an account are named by All and nothing else.
+type RevokeGrantsInput struct {
+	User                           *GrantUser `json:"user,omitzero"`
+	WorkloadName                   *string    `json:"workloadName,omitzero" wire:"len=3..255,pattern=workloadName"`
+	ResourceCredentialProviderName *string    `json:"resourceCredentialProviderName,omitzero" wire:"len=1..128,pattern=credentialProviderName"`
+	All                            *bool      `json:"all,omitzero"`
+}
+
+// RevokeGrantsOutput is the answer of RevokeGrants.
+type RevokeGrantsOutput struct {
+	RevokedGrants *int64 `json:"revokedGrants" wire:"required"` // that were not revoked before
+}
+
+// ReportBadTokenInput is the request of ReportBadToken: an access token that its resource refused, itself or as the SHA-256 of its bytes in hex. The grant is
+// named by its id, or found among those of the workload access token's workload and user at the provider.
+type ReportBadTokenInput struct {
+	GrantId                        *string        `json:"grantId,omitzero" wire:"pattern=sha256"`
+	WorkloadIdentityToken          *secret.String `json:"workloadIdentityToken,omitzero" wire:"len=1..131072"`
+	ResourceCredentialProviderName *string        `json:"resourceCredentialProviderName,omitzero" wire:"len=1..128,pattern=credentialProviderName"`
+	AccessToken                    *secret.String `json:"accessToken,omitzero" wire:"len=1..131072"`
+	AccessTokenSha256              *string        `json:"accessTokenSha256,omitzero" wire:"pattern=sha256"`
+}
+
+// ReportBadTokenOutput is the answer of ReportBadToken. Unless the token was the current one, nothing was done.
+type ReportBadTokenOutput struct {
+	WasCurrent *bool       `json:"wasCurrent" wire:"required"`
+	State      *GrantState `json:"state,omitzero"` // of the grant now, when it was found
+	NextStep   string      `json:"nextStep" wire:"required"`
+}
+
+// FreezeTarget is whom a freeze names.
+type FreezeTarget struct {
+	_                              struct{}   `wire:"union"`
+	User                           *GrantUser `json:"user,omitzero"`
+	WorkloadName                   *string    `json:"workloadName,omitzero" wire:"len=3..255,pattern=workloadName"`
+	ResourceCredentialProviderName *string    `json:"resourceCredentialProviderName,omitzero" wire:"len=1..128,pattern=credentialProviderName"`
+	Account                        *bool      `json:"account,omitzero"` // true: the whole account
+}
+
+// FreezeInput is the request of Freeze. Reason is for those who list freezes.
+type FreezeInput struct {
+	Target *FreezeTarget `json:"target" wire:"required"`
+	Reason *string       `json:"reason,omitzero" wire:"len=1..256"`
+}
+
+// FreezeOutput is the answer of Freeze: the freeze that there is now, which may be an older one.
+type FreezeOutput FreezeSummary
+
+// FreezeSummary is one freeze. Target is readable: account, workload NAME, provider NAME, or user and its readable form.
+type FreezeSummary struct {
+	FreezeArn   string  `json:"freezeArn" wire:"required"`
+	Target      string  `json:"target" wire:"required"`
+	Reason      *string `json:"reason,omitzero"`
+	CreatedBy   string  `json:"createdBy" wire:"required"`
+	CreatedTime Time    `json:"createdTime" wire:"required"`
+}
+
+// UnfreezeInput is the request of Unfreeze.
+type UnfreezeInput struct {
+	Target *FreezeTarget `json:"target" wire:"required"`
+}
+
+// UnfreezeOutput is the answer of Unfreeze.
+type UnfreezeOutput struct{}
+
+// ListFreezesInput is the request of ListFreezes.
+type ListFreezesInput struct{}
+
+// ListFreezesOutput is the answer of ListFreezes.
+type ListFreezesOutput struct {
+	Freezes []FreezeSummary `json:"freezes" wire:"required"`
+}
