@@ -61,7 +61,6 @@ type torture struct {
 	began map[string]bool // keys of grants that were being refreshed when a replica was killed or put to sleep
 	busy  map[*replica]bool
 	did   map[string]int // what failed, how often
-	cut   int            // answers of a vendor that were cut off
 }
 
 func (run *torture) consents() {
