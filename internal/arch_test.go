@@ -22,7 +22,8 @@ var layers = [][]string{
 	{"internal/vault"},
 	{"internal/access"},
 	{"internal/control", "internal/broker", "internal/admin"},
-	{"internal/edge/awsapi", "internal/edge/consent"},
+	{"internal/edge/door"},
+	{"internal/edge/awsapi", "internal/edge/consent", "internal/edge/issuer"},
 	{"internal/server"},
 	{"cmd/credence", "cmd/demo"},
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 
 	"credence/internal/edge/awsapi"
+	"credence/internal/edge/door"
 )
 
 // clientFlags say which server a command talks to. Credentials and region come from wherever the AWS tools find theirs.
@@ -55,7 +56,7 @@ func (f clientFlags) call(ctx context.Context, operation string, in, out any) er
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, awsapi.MaxBody))
+	text, err := io.ReadAll(io.LimitReader(resp.Body, door.MaxBody))
 	if err != nil {
 		return err
 	}

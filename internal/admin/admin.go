@@ -23,6 +23,8 @@ type Config struct {
 	Gate     *access.Gate
 	ARNs     iam.ARNs
 	CheckURL func(string) error // refuses a URL that Credence would not call
+	// PublicURL, without a slash at the end, is where accounts are issuers.
+	PublicURL string
 }
 
 // Admin is the plane.

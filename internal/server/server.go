@@ -30,6 +30,7 @@ import (
 	"credence/internal/control"
 	"credence/internal/edge/awsapi"
 	"credence/internal/edge/consent"
+	"credence/internal/edge/issuer"
 	"credence/internal/egress"
 	"credence/internal/iam"
 	"credence/internal/oauth"
@@ -145,7 +146,7 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 		ARNs: arns, PublicURL: s.publicURL, Dev: cfg.Dev, Metrics: metrics, Log: cfg.Log,
 	})
 	s.broker = brokerPlane
-	adminPlane := admin.New(admin.Config{Vault: v, Store: st, Gate: gate, ARNs: arns, CheckURL: out.CheckURL})
+	adminPlane := admin.New(admin.Config{Vault: v, Store: st, Gate: gate, ARNs: arns, CheckURL: out.CheckURL, PublicURL: s.publicURL})
 
 	limits, err := cfg.limits()
 	if err != nil {
@@ -157,6 +158,7 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 	scrape := promhttp.HandlerFor(metrics.Registry, promhttp.HandlerOpts{})
 	browsers := consent.New(consent.Config{Authorizations: brokerPlane, Secure: strings.HasPrefix(s.publicURL, "https://"), Log: cfg.Log, Tracer: s.tracer})
 
+	documents := issuer.New(issuer.Operations(adminPlane), cfg.Log)
 	api := awsapi.Operations(controlPlane, brokerPlane)
 	extensions := awsapi.Extensions(controlPlane, brokerPlane, adminPlane)
 	if private == public {
@@ -164,31 +166,36 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 		if u, err := url.Parse(s.publicURL); err != nil || !isLoopbackHost(u.Hostname()) || !public.Addr().(*net.TCPAddr).IP.IsLoopback() {
 			scrape = nil
 		}
-		public.http = s.http(s.route(door(append(api, extensions...)), browsers, scrape))
+		public.http = s.http(s.route(routes{api: door(append(api, extensions...)), browsers: browsers, documents: documents, metrics: scrape}))
 		return nil
 	}
-	public.http = s.http(s.route(door(api), browsers, nil))
-	private.http = s.http(s.route(door(extensions), nil, scrape))
+	public.http = s.http(s.route(routes{api: door(api), browsers: browsers, documents: documents}))
+	private.http = s.http(s.route(routes{api: door(extensions), metrics: scrape}))
 	return nil
 }
 
+// routes are what a listener serves; all but api may be nil.
+type routes struct{ api, browsers, documents, metrics http.Handler }
+
 // route tells browsers, probes and scrapers from API calls. It looks at the path as it came: http.ServeMux would redirect what it finds untidy, and a
 // redirect breaks a signature.
-func (s *Server) route(api, browsers, metrics http.Handler) http.Handler {
+func (s *Server) route(to routes) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := r.URL.EscapedPath()
 		get := r.Method == http.MethodGet || r.Method == http.MethodHead
 		switch {
-		case get && browsers != nil && (path == "/identities/oauth2/authorize" || strings.HasPrefix(path, "/identities/oauth2/callback/")):
-			browsers.ServeHTTP(w, r)
+		case get && to.browsers != nil && (path == "/identities/oauth2/authorize" || strings.HasPrefix(path, "/identities/oauth2/callback/")):
+			to.browsers.ServeHTTP(w, r)
+		case get && to.documents != nil && issuer.Serves(path):
+			to.documents.ServeHTTP(w, r)
 		case get && path == "/healthz":
 			_, _ = w.Write([]byte("ok\n"))
 		case get && path == "/readyz":
 			s.ready(w, r)
-		case get && metrics != nil && path == "/metrics":
-			metrics.ServeHTTP(w, r)
+		case get && to.metrics != nil && path == "/metrics":
+			to.metrics.ServeHTTP(w, r)
 		default:
-			api.ServeHTTP(w, r)
+			to.api.ServeHTTP(w, r)
 		}
 	})
 }
@@ -278,6 +285,7 @@ func (s *Server) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { s.purge(jobs) })
 	running.Go(func() { s.Vault.Watch(jobs) })
+	running.Go(func() { s.renewIssuerKeys(jobs) })
 	running.Go(func() { s.broker.RevokeTokens(jobs) })
 	followed := make(chan struct{})
 	followCtx, stopFollowing := context.WithCancel(context.WithoutCancel(ctx)) // requests under way need it to the end
@@ -320,6 +328,22 @@ func (s *Server) purge(ctx context.Context) {
 			if err := s.installed.store.Purge(time.Now().Add(-24 * time.Hour)); err != nil {
 				s.cfg.Log.Error("purge failed", "cause", err.Error())
 			}
+		}
+	}
+}
+
+// renewIssuerKeys has keys of issuers followed by others, and removed, in their time.
+func (s *Server) renewIssuerKeys(ctx context.Context) {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		if err := s.Vault.RenewIssuerKeys(ctx); err != nil && ctx.Err() == nil {
+			s.cfg.Log.Error("keys of issuers are not renewed", "cause", err.Error())
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
 		}
 	}
 }

@@ -23,6 +23,7 @@ var tables = []table{
 	{"accounts", []string{"account"}},
 	{"keysets", []string{"account", "purpose"}},
 	{"keys", []string{"account", "id"}},
+	{"issuer_keys", []string{"account", "id"}},
 	{"users", []string{"account", "name"}},
 	{"user_policies", []string{"account", "user_name", "name"}},
 	{"access_keys", []string{"access_key_id"}},

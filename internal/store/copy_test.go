@@ -46,6 +46,7 @@ func fill(t *testing.T, s *Store, grants int) {
 	must(t, s.InsertAccessKey(AccessKey{"AKIAONE", alpha, "admin", []byte{0, 255}, noon}, false))
 	_, err := s.PutTrustedIssuer(TrustedIssuer{alpha, "https://idp/é", []string{"a"}, noon})
 	must(t, err)
+	must(t, s.InsertIssuerKey(issuerKey(alpha, "RS256", 1), false))
 	w, p := withParents(t, s)
 	for _, name := range []string{"B", "a", "_", "ä", "Z-1", "z.1"} {
 		extra := workload(beta, name)

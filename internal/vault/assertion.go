@@ -102,9 +102,9 @@ func (v *Vault) SignClientAssertion(ctx context.Context, p *OAuth2Provider, vend
 	if err != nil {
 		return secret.String{}, err
 	}
-	audience := cmp.Or(claims.Payload["aud"], vendor.TokenEndpoint)
-	if audience == "" || audience != vendor.TokenEndpoint && audience != vendor.Issuer {
-		return secret.String{}, fault.New(fault.AccessDenied, "The client assertion of provider %s would be for %q, which is neither the token endpoint nor the issuer of its vendor", p.Row.Name, audience)
+	audience, err := vendorAudience(p, vendor, claims.Payload["aud"])
+	if err != nil {
+		return secret.String{}, err
 	}
 	message := assertion(row, p.Config, claims, audience, time.Now())
 	signature, err := key.Sign(ctx, string(p.Config.SigningAlgorithm), []byte(message))
@@ -112,6 +112,15 @@ func (v *Vault) SignClientAssertion(ctx context.Context, p *OAuth2Provider, vend
 		return secret.String{}, assertionFault(p, ofService(row.ID, err))
 	}
 	return secret.New(message + "." + base64.RawURLEncoding.EncodeToString(signature)), nil
+}
+
+// vendorAudience is whom an assertion for the vendor of a provider is for: its token endpoint, unless what is wanted is its issuer.
+func vendorAudience(p *OAuth2Provider, vendor provider.Vendor, wanted string) (string, error) {
+	audience := cmp.Or(wanted, vendor.TokenEndpoint)
+	if audience == "" || audience != vendor.TokenEndpoint && audience != vendor.Issuer {
+		return "", fault.New(fault.AccessDenied, "The client assertion of provider %s would be for %q, which is neither the token endpoint nor the issuer of its vendor", p.Row.Name, audience)
+	}
+	return audience, nil
 }
 
 // assertion is what is signed.

@@ -256,6 +256,44 @@ func (v *Vault) PublicKey(ctx context.Context, k store.Key) (crypto.PublicKey, e
 	return public, nil
 }
 
+// publicLife is how long the public half of a key elsewhere is believed: strangers ask for it, and its service would be asked as often.
+const publicLife = 5 * time.Minute
+
+// publicHalf is what a key management service said of a key, or why it said nothing.
+type publicHalf struct {
+	key   crypto.PublicKey
+	err   error
+	until time.Time
+}
+
+// PublishedKey is the public half of a key for its JWK Set; fault.NotFound for a key that signs nothing: unknown, disabled, deleted, or for another use.
+func (v *Vault) PublishedKey(ctx context.Context, account, id string) (crypto.PublicKey, error) {
+	if err := v.AccountExists(ctx, account); err != nil {
+		return nil, err
+	}
+	k, err := v.store.Key(ctx, account, id)
+	if err != nil {
+		return nil, err
+	}
+	if k.Usage != store.KeyForAssertions || k.State != store.KeyEnabled {
+		return nil, fault.NotFound
+	}
+	name := key(account, id)
+	if known, ok := v.publics.Load(name); ok && time.Now().Before(known.(publicHalf).until) {
+		return known.(publicHalf).key, known.(publicHalf).err
+	}
+	half, _, _ := v.openings.Do("public half "+name, func() (any, error) {
+		public, err := v.PublicKey(context.WithoutCancel(ctx), k)
+		p := publicHalf{public, err, time.Now().Add(publicLife)}
+		if err != nil {
+			p.until = time.Now().Add(publicLife / 60)
+		}
+		v.publics.Store(name, p)
+		return p, nil
+	})
+	return half.(publicHalf).key, half.(publicHalf).err
+}
+
 // keyFault says to whoever named the key why it cannot be used.
 func keyFault(err error) error {
 	if e, ok := errors.AsType[*keyError](err); ok {

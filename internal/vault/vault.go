@@ -41,6 +41,9 @@ type Vault struct {
 	payments  *cache[*PaymentProvider]
 	grants    *cache[store.Grant]
 	freezes   *cache[map[freezeKey]store.Freeze] // all of an account
+	issuers   *cache[[]store.IssuerKey]
+	accounts  sync.Map // of those that there are, by id
+	publics   sync.Map // account and key → publicHalf
 }
 
 // Config is what a vault is made of.
@@ -78,6 +81,7 @@ func New(ctx context.Context, cfg Config) (*Vault, error) {
 		apiKeys:   newCache[store.APIKeyProvider](cfg.Metrics, e, "apikey_providers", cacheEntries, nil),
 		payments:  newCache[*PaymentProvider](cfg.Metrics, e, "payment_providers", cacheEntries, nil),
 		freezes:   newCache[map[freezeKey]store.Freeze](cfg.Metrics, e, "freezes", cacheEntries, nil),
+		issuers:   newCache[[]store.IssuerKey](cfg.Metrics, e, "issuer_keys", cacheEntries, nil),
 		grants: newCache(cfg.Metrics, e, "grants", grantBytes, func(g store.Grant) uint32 {
 			return uint32(1024 + len(g.AccessToken) + len(g.RefreshToken) + len(g.UserName))
 		}),

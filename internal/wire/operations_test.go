@@ -66,6 +66,8 @@ var extensionOperations = []operation{
 	{"EnableKey", EnableKeyInput{}, EnableKeyOutput{}},
 	{"DisableKey", DisableKeyInput{}, DisableKeyOutput{}},
 	{"DeleteKey", DeleteKeyInput{}, DeleteKeyOutput{}},
+	{"DescribeIssuer", DescribeIssuerInput{}, DescribeIssuerOutput{}},
+	{"RotateIssuerKeys", RotateIssuerKeysInput{}, RotateIssuerKeysOutput{}},
 }
 
 // extensionMembers are the only members that the API of AgentCore Identity lacks, by Go type.

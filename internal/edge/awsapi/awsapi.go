@@ -7,7 +7,6 @@ package awsapi
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -18,6 +17,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"credence/internal/edge/door"
 	"credence/internal/fault"
 	"credence/internal/iam"
 	"credence/internal/quota"
@@ -26,12 +26,8 @@ import (
 	"credence/internal/wire"
 )
 
-const (
-	// MaxBody of a request in bytes: two tokens of 131,072 characters and what is around them.
-	MaxBody = 512 << 10
-	// SigningName of both planes.
-	SigningName = "bedrock-agentcore"
-)
+// SigningName of both planes.
+const SigningName = "bedrock-agentcore"
 
 // Config is what the door is made of.
 type Config struct {
@@ -125,7 +121,7 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, op *row, labels ma
 	if op == nil {
 		return nil, nil, fault.New(fault.UnknownOperation, "There is no operation at %s %s", r.Method, r.URL.Path)
 	}
-	body, err := readBody(w, r)
+	body, err := door.ReadBody(w, r)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -136,7 +132,7 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, op *row, labels ma
 	if err := op.withinRate(caller); err != nil {
 		return nil, nil, err
 	}
-	caller.RequestID, caller.SourceIP = requestID, sourceIP(r, d.TrustedProxies)
+	caller.RequestID, caller.SourceIP = requestID, door.SourceIP(r, d.TrustedProxies)
 	ctx, span := d.trace(r, op, caller, start)
 	caller.Span = span
 	outside := &wire.Outside{Header: r.Header, Labels: labels}
@@ -172,32 +168,6 @@ func (d *Door) trace(r *http.Request, op *row, c iam.Caller, start time.Time) (c
 	span.Set("aws.request_id", c.RequestID)
 	span.Set("aws.account.id", c.Account)
 	return ctx, span
-}
-
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	var body []byte
-	var err error
-	switch n := r.ContentLength; {
-	case n > MaxBody:
-		return nil, tooLarge()
-	case n >= 0: // net/http lets no more through
-		body = make([]byte, n)
-		_, err = io.ReadFull(r.Body, body)
-	default:
-		body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
-	}
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, tooLarge()
-	}
-	if err != nil {
-		const msg = "The request body ended early"
-		return nil, &fault.Fault{Kind: fault.Validation, Reason: fault.CannotParse, Msg: msg, Fields: []fault.Field{{Name: "body", Message: msg}}, Err: err}
-	}
-	return body, nil
-}
-
-func tooLarge() error {
-	return fault.New(fault.TooLarge, "The request body is larger than %d bytes", MaxBody)
 }
 
 // refuse answers an error. What is the caller's fault is logged for the operator at info, what is ours as an error with its cause.

@@ -113,6 +113,8 @@ func Extensions(c *control.Control, b *broker.Broker, a *admin.Admin) []Operatio
 		extension("DisableKey", 204, change, a.DisableKey),
 		extension("EnableKey", 204, change, a.EnableKey),
 		extension("DeleteKey", 204, change, a.DeleteKey),
+		extension("DescribeIssuer", 200, read, a.DescribeIssuer),
+		extension("RotateIssuerKeys", 200, create, a.RotateIssuerKeys),
 	}
 }
 

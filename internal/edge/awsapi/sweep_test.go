@@ -203,6 +203,8 @@ func (w world) body(t *testing.T, e *testenv.Env, operation string) string {
 		"Freeze":                     `{"target":{"workloadName":"agent2"}}`,
 		"Unfreeze":                   `{"target":{"workloadName":"agent2"}}`,
 		"ListFreezes":                `{}`,
+		"DescribeIssuer":             `{}`,
+		"RotateIssuerKeys":           `{"withdraw":true}`,
 	}
 	b, ok := bodies[operation]
 	if !ok {

@@ -47,6 +47,21 @@ CREATE TABLE keys (
 );
 CREATE UNIQUE INDEX keys_resource ON keys (resource) WHERE resource <> '';
 
+-- Keys by which the account, as an issuer, signs ID tokens. public_key is a JWK. Of an algorithm the latest generation signs whose signs_at has come;
+-- the one before stays until its last token has ended.
+CREATE TABLE issuer_keys (
+    account    TEXT NOT NULL,
+    id         TEXT NOT NULL,
+    algorithm  TEXT NOT NULL,
+    generation BIGINT NOT NULL,
+    public_key TEXT NOT NULL,
+    material   BYTEA NOT NULL,
+    created_at BIGINT NOT NULL,
+    signs_at   BIGINT NOT NULL,
+    PRIMARY KEY (account, id)
+);
+CREATE UNIQUE INDEX issuer_keys_generation ON issuer_keys (account, algorithm, generation);
+
 CREATE TABLE users (
     account    TEXT NOT NULL,
     name       TEXT NOT NULL,

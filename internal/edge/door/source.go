@@ -1,4 +1,4 @@
-package awsapi
+package door
 
 import (
 	"net/http"
@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// sourceIP is where a request comes from: the peer, or, when that is a trusted proxy, the rightmost hop of X-Forwarded-For that is none. What stands
+// SourceIP is where a request comes from: the peer, or, when that is a trusted proxy, the rightmost hop of X-Forwarded-For that is none. What stands
 // further left was written by whoever sent the request.
-func sourceIP(r *http.Request, trusted []netip.Prefix) netip.Addr {
+func SourceIP(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{}
