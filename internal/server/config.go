@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
@@ -13,6 +14,7 @@ import (
 	"strings"
 
 	"credence/internal/edge/awsapi"
+	"credence/internal/edge/sts"
 	"credence/internal/egress"
 	"credence/internal/external"
 	"credence/internal/iam"
@@ -109,7 +111,9 @@ func (c Config) Validate() error {
 
 // limits are the quotas of accounts.
 func (c Config) limits() (*quota.Limits, error) {
-	return quota.New(c.Quotas, awsapi.DefaultRates(), c.Dev)
+	rates := awsapi.DefaultRates()
+	maps.Copy(rates, sts.DefaultRates())
+	return quota.New(c.Quotas, rates, c.Dev)
 }
 
 // quotas are the names of the quotas on rows.

@@ -159,6 +159,13 @@ func TestRouting(t *testing.T) {
 		{"GET /identities/oauth2/callback/%2e%2e/authorize?code=planted-query", 404, page},
 		{"POST /identities/oauth2/callback/x?code=planted-query", 404, unknownOperation},
 
+		{"GET /issuer/planted-query/jwks", 404, `{"error":"not_found"}`},
+		{"GET /issuer/x/../../healthz?planted-query", 404, `{"error":"not_found"}`},
+		{"GET //issuer/x/jwks", 404, unknownOperation},
+		{"POST /issuer/x/jwks", 404, unknownOperation},
+		{"GET /issuer", 404, unknownOperation},
+		{"POST //", 404, unknownOperation},
+
 		{"POST /metrics", 404, unknownOperation},
 		{"GET /metrics/", 404, unknownOperation},
 		{"GET //metrics", 404, unknownOperation},
@@ -205,6 +212,7 @@ func TestHeadersAreBounded(t *testing.T) {
 // Metrics and Credence's own operations are where the operator put them, and metrics nowhere else than on this machine.
 func TestWhereMetricsAre(t *testing.T) {
 	const extension, operation = "POST /credence/ListTrustedIssuers", "POST /identities/GetWorkloadAccessToken"
+	const keys, tokens = "GET /issuer/" + account + "/jwks", "POST /"
 	type want map[string]int
 	for _, tc := range []struct {
 		name           string
@@ -220,8 +228,8 @@ func TestWhereMetricsAre(t *testing.T) {
 			c.InsecureBehindProxy, c.PublicURL = true, "https://credence.example"
 		}, want{"GET /metrics": 404, extension: 403, operation: 403, "GET /healthz": 200}, nil},
 		{"an admin listener", func(c *Config) { c.AdminListen = "127.0.0.1:0" },
-			want{"GET /metrics": 404, extension: 404, operation: 403, "GET /healthz": 200, "GET /identities/oauth2/authorize": 404},
-			want{"GET /metrics": 200, extension: 403, operation: 404, "GET /healthz": 200, "GET /readyz": 200}},
+			want{"GET /metrics": 404, extension: 404, operation: 403, "GET /healthz": 200, "GET /identities/oauth2/authorize": 404, keys: 200, tokens: 400},
+			want{"GET /metrics": 200, extension: 403, operation: 404, keys: 404, tokens: 404, "GET /healthz": 200, "GET /readyz": 200}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			cfg := settings(t)

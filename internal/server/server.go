@@ -31,6 +31,7 @@ import (
 	"credence/internal/edge/awsapi"
 	"credence/internal/edge/consent"
 	"credence/internal/edge/issuer"
+	"credence/internal/edge/sts"
 	"credence/internal/egress"
 	"credence/internal/iam"
 	"credence/internal/oauth"
@@ -159,6 +160,7 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 	browsers := consent.New(consent.Config{Authorizations: brokerPlane, Secure: strings.HasPrefix(s.publicURL, "https://"), Log: cfg.Log, Tracer: s.tracer})
 
 	documents := issuer.New(issuer.Operations(adminPlane), cfg.Log)
+	tokens := sts.New(sts.Config{Operations: sts.Operations(adminPlane), Lookup: v.Caller, TrustedProxies: cfg.TrustedProxies, Log: cfg.Log, Metrics: metrics, Limits: limits, Tracer: s.tracer})
 	api := awsapi.Operations(controlPlane, brokerPlane)
 	extensions := awsapi.Extensions(controlPlane, brokerPlane, adminPlane)
 	if private == public {
@@ -166,16 +168,16 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 		if u, err := url.Parse(s.publicURL); err != nil || !isLoopbackHost(u.Hostname()) || !public.Addr().(*net.TCPAddr).IP.IsLoopback() {
 			scrape = nil
 		}
-		public.http = s.http(s.route(routes{api: door(append(api, extensions...)), browsers: browsers, documents: documents, metrics: scrape}))
+		public.http = s.http(s.route(routes{api: door(append(api, extensions...)), sts: tokens, browsers: browsers, documents: documents, metrics: scrape}))
 		return nil
 	}
-	public.http = s.http(s.route(routes{api: door(api), browsers: browsers, documents: documents}))
+	public.http = s.http(s.route(routes{api: door(api), sts: tokens, browsers: browsers, documents: documents}))
 	private.http = s.http(s.route(routes{api: door(extensions), metrics: scrape}))
 	return nil
 }
 
 // routes are what a listener serves; all but api may be nil.
-type routes struct{ api, browsers, documents, metrics http.Handler }
+type routes struct{ api, sts, browsers, documents, metrics http.Handler }
 
 // route tells browsers, probes and scrapers from API calls. It looks at the path as it came: http.ServeMux would redirect what it finds untidy, and a
 // redirect breaks a signature.
@@ -194,6 +196,8 @@ func (s *Server) route(to routes) http.Handler {
 			s.ready(w, r)
 		case get && to.metrics != nil && path == "/metrics":
 			to.metrics.ServeHTTP(w, r)
+		case r.Method == http.MethodPost && to.sts != nil && path == sts.Path:
+			to.sts.ServeHTTP(w, r)
 		default:
 			to.api.ServeHTTP(w, r)
 		}

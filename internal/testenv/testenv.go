@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"credence/internal/fakeidp"
 	"credence/internal/iam"
@@ -184,6 +185,11 @@ func (p Principal) Control() *bedrockagentcorecontrol.Client {
 	return bedrockagentcorecontrol.New(bedrockagentcorecontrol.Options{
 		BaseEndpoint: aws.String(p.env.URL), Region: "us-east-1", Credentials: p.provider, RetryMaxAttempts: 1, HTTPClient: &http.Client{},
 	})
+}
+
+// STS is the AWS SDK's client of STS.
+func (p Principal) STS() *sts.Client {
+	return sts.New(sts.Options{BaseEndpoint: aws.String(p.env.URL), Region: "us-east-1", Credentials: p.provider, RetryMaxAttempts: 1, HTTPClient: &http.Client{}})
 }
 
 // Retrieve gives the access key to an SDK.

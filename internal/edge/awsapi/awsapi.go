@@ -6,7 +6,6 @@ package awsapi
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -129,11 +128,11 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, op *row, labels ma
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := op.withinRate(caller); err != nil {
+	if err := door.WithinRate(op.rate, op.throttled, caller, op.Name); err != nil {
 		return nil, nil, err
 	}
 	caller.RequestID, caller.SourceIP = requestID, door.SourceIP(r, d.TrustedProxies)
-	ctx, span := d.trace(r, op, caller, start)
+	ctx, span := door.Trace(d.Tracer, r, op.Name, caller, start)
 	caller.Span = span
 	outside := &wire.Outside{Header: r.Header, Labels: labels}
 	if r.URL.RawQuery != "" {
@@ -154,23 +153,7 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, op *row, labels ma
 	return text, span, err
 }
 
-// trace begins the span of a request. What a caller says of its own trace need not be signed: nothing is decided by it.
-func (d *Door) trace(r *http.Request, op *row, c iam.Caller, start time.Time) (context.Context, *telemetry.Span) {
-	if d.Tracer == nil {
-		return r.Context(), nil
-	}
-	traceparent := ""
-	if values := r.Header.Values("Traceparent"); len(values) == 1 {
-		traceparent = values[0]
-	}
-	ctx, span := d.Tracer.Request(r.Context(), op.Name, start, traceparent)
-	span.Set("aws.operation.name", op.Name)
-	span.Set("aws.request_id", c.RequestID)
-	span.Set("aws.account.id", c.Account)
-	return ctx, span
-}
-
-// refuse answers an error. What is the caller's fault is logged for the operator at info, what is ours as an error with its cause.
+// refuse answers an error.
 func (d *Door) refuse(ctx context.Context, w http.ResponseWriter, op *row, requestID string, start time.Time, span *telemetry.Span, err error) {
 	name := "unknown"
 	var known *Operation
@@ -182,19 +165,6 @@ func (d *Door) refuse(ctx context.Context, w http.ResponseWriter, op *row, reque
 	status := writeError(w, f)
 	d.Metrics.Requests.WithLabelValues(name, string(f.Kind)).Inc()
 	span.SetStatus(status)
-	span.End(errorType(f.Kind, status), string(f.Kind))
-	level := slog.LevelInfo
-	switch {
-	case status >= 500:
-		level = slog.LevelError
-	case errors.Is(f, errRate): // a flood must not fill the log
-		level = slog.LevelDebug
-	}
-	attrs := []slog.Attr{
-		slog.String("id", requestID), slog.String("operation", name), slog.Int("status", status), slog.String("kind", string(f.Kind)), slog.Duration("took", time.Since(start)),
-	}
-	if f.Err != nil {
-		attrs = append(attrs, slog.String("cause", f.Err.Error()))
-	}
-	d.Log.LogAttrs(ctx, level, "request refused", attrs...)
+	span.End(door.ErrorType(f.Kind, status), string(f.Kind))
+	door.LogRefusal(ctx, d.Log, requestID, name, status, f, time.Since(start))
 }

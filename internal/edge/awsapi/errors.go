@@ -2,14 +2,13 @@ package awsapi
 
 import (
 	"encoding/json"
-	"errors"
 	"net/http"
 	"slices"
 	"strconv"
 	"time"
 
+	"credence/internal/edge/door"
 	"credence/internal/fault"
-	"credence/internal/telemetry"
 )
 
 // exception is how a kind of fault stands on the wire.
@@ -67,30 +66,18 @@ type fieldBody struct {
 	Message string `json:"message"`
 }
 
-// errorType is whose fault an exception is.
-func errorType(k fault.Kind, status int) telemetry.ErrorType {
-	switch {
-	case k == fault.Throttled:
-		return telemetry.Throttle
-	case status >= 500:
-		return telemetry.System
-	}
-	return telemetry.User
-}
-
-// asFault makes the Fault that op may answer of any error. Text of errors that are no Fault may hold anything, so it stays here.
+// asFault makes the Fault that op may answer of any error.
 func asFault(err error, op *Operation) *fault.Fault {
-	f, ok := errors.AsType[*fault.Fault](err)
-	if !ok {
-		f = &fault.Fault{Kind: fault.Internal, Msg: "Something is wrong on our side. The server's log has the cause under this request's id.", Err: err}
-	}
+	f := door.Fault(err)
 	if op == nil || slices.Contains(op.Exceptions, f.Kind) || slices.Contains(atDoor, f.Kind) {
 		return f
 	}
-	g := *f
-	if g.Kind, ok = substitute[f.Kind]; !ok {
-		g = fault.Fault{Kind: fault.Internal, Msg: "Something is wrong on our side. The server's log has the cause under this request's id.", Err: err}
+	kind, ok := substitute[f.Kind]
+	if !ok {
+		return door.Internal(err)
 	}
+	g := *f
+	g.Kind = kind
 	if g.Kind == fault.Validation { // clients look for the member, and what conflicts is named
 		g.Reason, g.Fields = fault.ResourceConflict, []fault.Field{{Name: "name", Message: f.Msg}}
 	}

@@ -1,0 +1,53 @@
+package admin
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base32"
+	"regexp"
+	"time"
+
+	"credence/internal/access"
+	"credence/internal/fault"
+	"credence/internal/iam"
+	"credence/internal/vault"
+	"credence/internal/wire"
+)
+
+// GetCallerIdentity tells whoever signed the request who that is. It needs no right, and no policy can deny it, as at AWS: a caller knows already what it tells.
+func (a *Admin) GetCallerIdentity(_ context.Context, c iam.Caller, _ *wire.GetCallerIdentityInput) (*wire.GetCallerIdentityOutput, error) {
+	if err := a.Gate.AllowEveryone(c, access.Request{Action: "sts:GetCallerIdentity", Resources: []string{c.ARN}}); err != nil {
+		return nil, err
+	}
+	// AWS gives every principal an id of this form. Ours have names alone, so it is one of the name.
+	sum := sha256.Sum256([]byte(c.ARN))
+	return &wire.GetCallerIdentityOutput{Arn: c.ARN, Account: c.Account, UserId: "AIDA" + base32.StdEncoding.EncodeToString(sum[:])[:17]}, nil
+}
+
+// sessionTag is what keys and values of tags are made of (AWS STS API Reference, data type Tag).
+var sessionTag = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
+
+// GetWebIdentityToken makes an ID token of the account's issuer that says who the caller is, for the services that it names as audience.
+func (a *Admin) GetWebIdentityToken(ctx context.Context, c iam.Caller, in *wire.GetWebIdentityTokenInput) (*wire.GetWebIdentityTokenOutput, error) {
+	if err := a.Gate.Allow(c, access.Request{Action: "sts:GetWebIdentityToken", Resources: []string{c.ARN}}); err != nil {
+		return nil, err
+	}
+	tags := map[string]string{}
+	for _, t := range in.Tags {
+		if _, twice := tags[t.Key]; twice {
+			return nil, fault.Invalid("Tags", "has the key %q twice", t.Key)
+		}
+		if !sessionTag.MatchString(t.Key) || !sessionTag.MatchString(t.Value) {
+			return nil, fault.Invalid("Tags", "may have letters, digits, spaces and _.:/=+-@ in keys and values; the key %q or its value has others", t.Key)
+		}
+		tags[t.Key] = t.Value
+	}
+	token, expires, err := a.Vault.SignIDToken(ctx, vault.IDToken{
+		Account: c.Account, Issuer: vault.IssuerURL(a.PublicURL, c.Account), Subject: c.ARN, Audience: in.Audience, Algorithm: in.SigningAlgorithm,
+		Life: time.Duration(or(in.DurationSeconds, 300)) * time.Second, Region: a.ARNs.Region, Tags: tags,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &wire.GetWebIdentityTokenOutput{WebIdentityToken: token.Reveal(), Expiration: wire.Time{Time: expires.UTC()}}, nil
+}
