@@ -133,16 +133,25 @@ func (b *Broker) vendorCall(ctx context.Context, account, target string, v provi
 	return t, err
 }
 
-// endpoint is the token endpoint of a provider with its client authentication, which is good for one request.
-func (b *Broker) endpoint(ctx context.Context, p *vault.OAuth2Provider, v provider.Vendor) (oauth.Endpoint, error) {
+// endpoint is the token endpoint of a provider with its client authentication, which is good for one request of a workload identity.
+func (b *Broker) endpoint(ctx context.Context, p *vault.OAuth2Provider, v provider.Vendor, workload string) (oauth.Endpoint, error) {
 	auth := oauth.ClientAuth{Method: v.AuthMethod, ID: p.Config.ClientID}
 	var err error
-	if auth.Method == oauth.PrivateKeyJWT {
+	switch {
+	case p.Config.AuthMethod == wire.MethodAwsIamIdTokenJwt:
+		auth.Assertion, err = b.idToken(ctx, p, v, workload)
+	case auth.Method == oauth.PrivateKeyJWT:
 		auth.Assertion, err = b.Vault.SignClientAssertion(ctx, p, v)
-	} else {
+	default:
 		auth.Secret, err = b.Vault.ClientSecret(ctx, p)
 	}
 	return endpointWith(v, auth), err
+}
+
+// idToken is what the account, as an issuer, says to the vendor of a provider of one of its workload identities.
+func (b *Broker) idToken(ctx context.Context, p *vault.OAuth2Provider, v provider.Vendor, workload string) (secret.String, error) {
+	account := p.Row.Account
+	return b.Vault.SignWorkloadToken(ctx, p, v, vault.IssuerURL(b.PublicURL, account), b.ARNs.Workload(account, workload), b.ARNs.Region)
 }
 
 func endpointWith(v provider.Vendor, auth oauth.ClientAuth) oauth.Endpoint {

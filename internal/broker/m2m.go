@@ -66,7 +66,7 @@ func (b *Broker) clientCredentials(ctx context.Context, r request) (store.Grant,
 	if err != nil {
 		return store.Grant{}, err
 	}
-	e, err := b.endpoint(ctx, r.provider, v)
+	e, err := b.endpoint(ctx, r.provider, v, r.agent.row.Name)
 	if err != nil {
 		return store.Grant{}, err
 	}

@@ -70,15 +70,21 @@ func (b *Broker) exchangeJWT(ctx context.Context, r request, end time.Time) (sto
 	how := v.OnBehalfOf
 	e := endpointWith(v, oauth.ClientAuth{Method: oauth.Anonymous})
 	if !how.NoClient {
-		if e, err = b.endpoint(ctx, r.provider, v); err != nil {
+		if e, err = b.endpoint(ctx, r.provider, v, r.agent.row.Name); err != nil {
 			return store.Grant{}, err
 		}
 	}
-	var actorToken secret.String
-	if how.Actor == wire.ActorM2M {
-		if actorToken, err = b.actorToken(ctx, r, how.ActorScopes); err != nil {
-			return store.Grant{}, err
-		}
+	actorToken, actorTokenType := secret.String{}, ""
+	switch how.Actor {
+	case wire.ActorM2M:
+		actorTokenType = oauth.TokenTypeAccessToken
+		actorToken, err = b.actorToken(ctx, r, how.ActorScopes)
+	case wire.ActorAwsIamIdTokenJwt:
+		actorTokenType = oauth.TokenTypeJWT
+		actorToken, err = b.idToken(ctx, r.provider, v, r.agent.row.Name)
+	}
+	if err != nil {
+		return store.Grant{}, err
 	}
 	extra := parameters(r.in)
 	for name, values := range how.Parameters {
@@ -89,7 +95,7 @@ func (b *Broker) exchangeJWT(ctx context.Context, r request, end time.Time) (sto
 	jwt := r.agent.token.JWT
 	grantType, call := "token_exchange", func(ctx context.Context) (oauth.Token, error) {
 		return b.OAuth.ExchangeToken(ctx, e, oauth.TokenExchangeGrant{
-			SubjectToken: jwt, ActorToken: actorToken, ActorTokenType: oauth.TokenTypeAccessToken,
+			SubjectToken: jwt, ActorToken: actorToken, ActorTokenType: actorTokenType,
 			Scopes: r.in.Scopes, ScopeSeparator: v.ScopeSeparator, Resources: r.in.Resources, Audiences: r.in.Audiences, Extra: extra,
 		})
 	}

@@ -71,7 +71,7 @@ func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider,
 	if err != nil {
 		return store.Grant{}, err
 	}
-	e, err := b.endpoint(ctx, p, v)
+	e, err := b.endpoint(ctx, p, v, g.Workload)
 	if err != nil {
 		return store.Grant{}, err
 	}

@@ -201,7 +201,7 @@ func (b *Broker) revoke(ctx context.Context, r *store.Revocation) (state store.R
 	} else if inUse {
 		return store.RevocationKept, "not sent: the vendor might end another grant, which is in use, with it", nil
 	}
-	e, err := b.revocationEndpoint(ctx, p, v)
+	e, err := b.revocationEndpoint(ctx, p, v, r.Grant.Workload)
 	if err != nil {
 		return "", "", err
 	}
@@ -229,7 +229,7 @@ func (b *Broker) revoke(ctx context.Context, r *store.Revocation) (state store.R
 		if err != nil {
 			return "", "", err
 		}
-		if e, err = b.revocationEndpoint(ctx, p, v); err != nil { // an assertion is used once
+		if e, err = b.revocationEndpoint(ctx, p, v, r.Grant.Workload); err != nil { // an assertion is used once
 			return "", "", err
 		}
 		to.Auth = e.Auth
@@ -255,8 +255,8 @@ func (b *Broker) revoke(ctx context.Context, r *store.Revocation) (state store.R
 }
 
 // revocationEndpoint is endpoint; a secret that is kept elsewhere may be gone by now, and some vendors do without.
-func (b *Broker) revocationEndpoint(ctx context.Context, p *vault.OAuth2Provider, v provider.Vendor) (oauth.Endpoint, error) {
-	e, err := b.endpoint(ctx, p, v)
+func (b *Broker) revocationEndpoint(ctx context.Context, p *vault.OAuth2Provider, v provider.Vendor, workload string) (oauth.Endpoint, error) {
+	e, err := b.endpoint(ctx, p, v, workload)
 	if errors.Is(err, fault.NotFound) || errors.Is(err, fault.AccessDenied) {
 		return endpointWith(v, oauth.ClientAuth{Method: v.AuthMethod, ID: p.Config.ClientID}), nil
 	}

@@ -112,6 +112,9 @@ const SessionLifetime = 10 * time.Minute
 
 // askConsent begins an authorization session and answers where the user has to go.
 func (b *Broker) askConsent(ctx context.Context, r request, scopes []string) (*wire.GetResourceOauth2TokenOutput, error) {
+	if r.provider.Config.ClientID == "" {
+		return nil, fault.Invalid("resourceCredentialProviderName", "provider %s has no clientId, without which no vendor asks a user: give it one with UpdateOauth2CredentialProvider", r.provider.Row.Name)
+	}
 	returnURL, err := b.returnURL(r)
 	if err != nil {
 		return nil, err

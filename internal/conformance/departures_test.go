@@ -27,14 +27,6 @@ var refusals = []*refusal{
 		places: regexp.MustCompile(`privateEndpoint`),
 		how:    "`privateEndpoint` and `privateEndpointOverrides` are refused.", why: "They are things of AWS networks; here `--allow-private-hosts` opens hosts in private networks.",
 	},
-	{
-		places: regexp.MustCompile(`actorTokenContent=AWS_IAM_ID_TOKEN_JWT`),
-		how:    "The `actorTokenContent` `AWS_IAM_ID_TOKEN_JWT` is refused.", why: "It is a token of the server's own issuer, which comes in a later version.",
-	},
-	{
-		places: regexp.MustCompile(`clientAuthenticationMethod=AWS_IAM_ID_TOKEN_JWT`),
-		how:    "Client authentication by an ID token of our own (`AWS_IAM_ID_TOKEN_JWT`) is refused.", why: "It comes in a later version.",
-	},
 }
 
 // refusalOf is the departure that a place belongs to; nil when it is none.

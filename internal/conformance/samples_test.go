@@ -347,6 +347,10 @@ func (w *world) oauth2Configs(t *testing.T) []sample {
 		{"Microsoft, secret elsewhere", obj{"credentialProviderVendor": "MicrosoftOauth2", "oauth2ProviderConfigInput": obj{"microsoftOauth2ProviderConfig": elsewhere}}},
 		{"Okta, secret elsewhere", obj{"credentialProviderVendor": "OktaOauth2", "oauth2ProviderConfigInput": obj{"includedOauth2ProviderConfig": with(elsewhere, metadata)}}},
 		{"on behalf of, with an actor", custom(discovery, onBehalf("TOKEN_EXCHANGE", actor("M2M", "act")))},
+		{"on behalf of, with the workload identity as actor", custom(discovery, onBehalf("TOKEN_EXCHANGE", actor("AWS_IAM_ID_TOKEN_JWT")))},
+		{"a client whom the issuer vouches for", obj{"credentialProviderVendor": "CustomOauth2", "oauth2ProviderConfigInput": obj{
+			"customOauth2ProviderConfig": with(discovery, obj{"clientAuthenticationMethod": "AWS_IAM_ID_TOKEN_JWT"}),
+		}}},
 		{"on behalf of, without client", custom(discovery, onBehalf("TOKEN_EXCHANGE", actor("NONE"), obj{"onBehalfOfAuthenticationConfig": obj{"clientAuthenticationMethod": "NO_CLIENT"}}))},
 		{"on behalf of, by a JWT grant", custom(discovery, onBehalf("JWT_AUTHORIZATION_GRANT"))},
 		{"a host of the customer", with(config("GithubOauth2", "githubOauth2ProviderConfig"), obj{"vendorHost": "github.example.com"})},

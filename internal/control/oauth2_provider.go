@@ -32,7 +32,7 @@ func (c *Control) CreateOauth2CredentialProvider(ctx context.Context, caller iam
 	if err != nil {
 		return nil, err
 	}
-	if clientSecret.isZero() && config.AuthMethod != wire.MethodPrivateKeyJwt {
+	if clientSecret.isZero() && config.HasSecret() {
 		return nil, fault.Invalid(clientSecret.path, "is required")
 	}
 	if err := checkTags(in.Tags); err != nil {
@@ -169,7 +169,7 @@ func (c *Control) UpdateOauth2CredentialProvider(ctx context.Context, caller iam
 		if in.RefreshTokenGraceSeconds != nil {
 			p.Config.RefreshTokenGraceSeconds = *in.RefreshTokenGraceSeconds
 		}
-		signs, signed := p.Config.AuthMethod == wire.MethodPrivateKeyJwt, current.Config.AuthMethod == wire.MethodPrivateKeyJwt
+		signs, signed := !p.Config.HasSecret(), !current.Config.HasSecret()
 		if signed && !signs && clientSecret.isZero() {
 			return fault.Invalid(clientSecret.path, "is required: with %s none was stored", current.Config.AuthMethod)
 		}
@@ -346,7 +346,6 @@ func (c *Control) customConfig(cfg provider.Config, path string, in *wire.Custom
 	refuse := func(member, format string, args ...any) (provider.Config, given, privateKeyJWT, error) {
 		return cfg, given{}, privateKeyJWT{}, fault.Invalid(path+"."+member, format, args...)
 	}
-	const unsupported = "is not supported by this version of Credence"
 	switch {
 	case in.PrivateKeyJwtConfig != nil && value(in.ClientAuthenticationMethod) != wire.MethodPrivateKeyJwt:
 		return refuse("privateKeyJwtConfig", "is for clientAuthenticationMethod %s", wire.MethodPrivateKeyJwt)
@@ -354,16 +353,10 @@ func (c *Control) customConfig(cfg provider.Config, path string, in *wire.Custom
 		return refuse("privateEndpoint", "is a thing of AWS networks: to reach a private authorization server, start Credence with --allow-private-hosts HOST")
 	case in.PrivateEndpointOverrides != nil:
 		return refuse("privateEndpointOverrides", "is a thing of AWS networks: to reach a private authorization server, start Credence with --allow-private-hosts HOST")
-	case in.ClientId == nil || *in.ClientId == "":
+	case value(in.ClientId) == "" && value(in.ClientAuthenticationMethod) != wire.MethodAwsIamIdTokenJwt: // whose tokens say by their subject who the client is
 		return refuse("clientId", "is required")
 	}
-	cfg.ClientID = *in.ClientId
-	if m := in.ClientAuthenticationMethod; m != nil {
-		if *m == wire.MethodAwsIamIdTokenJwt {
-			return refuse("clientAuthenticationMethod", "%s %s: use CLIENT_SECRET_BASIC, CLIENT_SECRET_POST or PRIVATE_KEY_JWT", *m, unsupported)
-		}
-		cfg.AuthMethod = *m
-	}
+	cfg.ClientID, cfg.AuthMethod = value(in.ClientId), value(in.ClientAuthenticationMethod)
 	var err error
 	if cfg.OnBehalfOf, err = onBehalfOf(path+".onBehalfOfTokenExchangeConfig", in.OnBehalfOfTokenExchangeConfig); err != nil {
 		return cfg, given{}, privateKeyJWT{}, err
@@ -391,7 +384,7 @@ func (c *Control) customConfig(cfg provider.Config, path string, in *wire.Custom
 		}
 	}
 	s, err := giveSecret(path+".clientSecret", path+".clientSecret", in.ClientSecret, in.ClientSecretSource, in.ClientSecretConfig)
-	if err == nil && cfg.AuthMethod == wire.MethodPrivateKeyJwt && !s.isZero() {
+	if err == nil && !cfg.HasSecret() && !s.isZero() {
 		err = fault.Invalid(s.member(), "is not used with %s", cfg.AuthMethod)
 	}
 	return cfg, s, privateKeyJWT{path + ".privateKeyJwtConfig", value(in.PrivateKeyJwtConfig)}, err
@@ -426,7 +419,10 @@ func (c *Control) describeOAuth2Provider(ctx context.Context, p *vault.OAuth2Pro
 
 func (c *Control) describeConfig(cfg provider.Config) *wire.Oauth2ProviderConfigOutput {
 	if cfg.Vendor == wire.VendorCustomOauth2 {
-		out := &wire.CustomOauth2ProviderConfigOutput{OauthDiscovery: &wire.Oauth2Discovery{}, ClientId: &cfg.ClientID, OnBehalfOfTokenExchangeConfig: describeOnBehalfOf(cfg.OnBehalfOf)}
+		out := &wire.CustomOauth2ProviderConfigOutput{OauthDiscovery: &wire.Oauth2Discovery{}, OnBehalfOfTokenExchangeConfig: describeOnBehalfOf(cfg.OnBehalfOf)}
+		if cfg.ClientID != "" {
+			out.ClientId = &cfg.ClientID
+		}
 		if cfg.AuthMethod != "" {
 			out.ClientAuthenticationMethod = &cfg.AuthMethod
 		}

@@ -347,9 +347,9 @@ var customInVain = map[string]struct {
 		in.ClientSecretConfig = &wire.SecretReference{SecretId: "x", JsonKey: "y"}
 	}, "clientSecretConfig", "cannot be given together with"},
 	"actor of a JWT grant": {onBehalf(wire.GrantTypeJwtAuthorizationGrant, wire.ActorNone), "onBehalfOfTokenExchangeConfig.tokenExchangeGrantTypeConfig", "is for the grant type TOKEN_EXCHANGE"},
-	"actor AWS_IAM_ID_TOKEN_JWT": {
-		onBehalf(wire.GrantTypeTokenExchange, wire.ActorAwsIamIdTokenJwt), "onBehalfOfTokenExchangeConfig.tokenExchangeGrantTypeConfig.actorTokenContent",
-		"AWS_IAM_ID_TOKEN_JWT is not supported by this version of Credence, which signs no tokens of its own: use M2M or NONE",
+	"scopes of an actor AWS_IAM_ID_TOKEN_JWT": {
+		onBehalf(wire.GrantTypeTokenExchange, wire.ActorAwsIamIdTokenJwt, "act"), "onBehalfOfTokenExchangeConfig.tokenExchangeGrantTypeConfig.actorTokenScopes",
+		"is for the actorTokenContent M2M, not AWS_IAM_ID_TOKEN_JWT",
 	},
 	"scopes of no actor": {
 		onBehalf(wire.GrantTypeTokenExchange, wire.ActorNone, "act"), "onBehalfOfTokenExchangeConfig.tokenExchangeGrantTypeConfig.actorTokenScopes", "is for the actorTokenContent M2M, not NONE",
@@ -358,9 +358,12 @@ var customInVain = map[string]struct {
 	"a client secret with PRIVATE_KEY_JWT": {func(in *customInput) {
 		in.ClientAuthenticationMethod = new(wire.MethodPrivateKeyJwt)
 	}, "clientSecret", "is not used with PRIVATE_KEY_JWT"},
-	"method AWS_IAM_ID_TOKEN_JWT": {func(in *customInput) {
+	"a client secret with AWS_IAM_ID_TOKEN_JWT": {func(in *customInput) {
 		in.ClientAuthenticationMethod = new(wire.MethodAwsIamIdTokenJwt)
-	}, "clientAuthenticationMethod", "AWS_IAM_ID_TOKEN_JWT is not supported"},
+	}, "clientSecret", "is not used with AWS_IAM_ID_TOKEN_JWT"},
+	"private_key_jwt with AWS_IAM_ID_TOKEN_JWT": {func(in *customInput) {
+		in.ClientSecret, in.ClientAuthenticationMethod, in.PrivateKeyJwtConfig = nil, new(wire.MethodAwsIamIdTokenJwt), &wire.PrivateKeyJwtConfig{}
+	}, "privateKeyJwtConfig", "is for clientAuthenticationMethod PRIVATE_KEY_JWT"},
 	"private endpoint": {func(in *customInput) { in.PrivateEndpoint = &wire.PrivateEndpoint{} }, "privateEndpoint", "--allow-private-hosts"},
 	"private endpoint of one host": {func(in *customInput) {
 		in.PrivateEndpointOverrides = []wire.PrivateEndpointOverride{{Domain: "idp.example", PrivateEndpoint: &wire.PrivateEndpoint{}}}

@@ -20,9 +20,6 @@ func onBehalfOf(path string, in *wire.OnBehalfOfTokenExchangeConfigType) (*provi
 	switch {
 	case in.GrantType != wire.GrantTypeTokenExchange:
 		return nil, fault.Invalid(path, "is for the grant type %s: with %s there is no actor token", wire.GrantTypeTokenExchange, in.GrantType)
-	case exchange.ActorTokenContent == wire.ActorAwsIamIdTokenJwt:
-		return nil, fault.Invalid(path+".actorTokenContent", "%s is not supported by this version of Credence, which signs no tokens of its own: use %s or %s",
-			exchange.ActorTokenContent, wire.ActorM2M, wire.ActorNone)
 	case len(exchange.ActorTokenScopes) > 0 && exchange.ActorTokenContent != wire.ActorM2M:
 		return nil, fault.Invalid(path+".actorTokenScopes", "is for the actorTokenContent %s, not %s", wire.ActorM2M, exchange.ActorTokenContent)
 	}

@@ -10,6 +10,7 @@ import (
 	"credence/internal/fault"
 	"credence/internal/secret"
 	"credence/internal/store"
+	"credence/internal/vault"
 	"credence/internal/wire"
 )
 
@@ -163,5 +164,47 @@ func TestPrivateKeyJWTRefuses(t *testing.T) {
 	}
 	if b.rows(t) != before {
 		t.Error("rows changed")
+	}
+}
+
+// A client whom the account's own issuer vouches for has neither secret nor key, and needs no id. What another method had goes with it; to go back, the secret must
+// be given.
+func TestAwsIamIdTokenJWT(t *testing.T) {
+	b := open(t)
+	vouched := func(changes ...func(*customInput)) *configInput {
+		return custom(append([]func(*customInput){func(in *customInput) {
+			in.ClientId, in.ClientSecret, in.ClientAuthenticationMethod = nil, nil, new(wire.MethodAwsIamIdTokenJwt)
+		}}, changes...)...)
+	}
+	created, err := b.createProvider(t, "vouched", wire.VendorCustomOauth2, vouched())
+	must(t, err)
+	if c := created.Oauth2ProviderConfigOutput.CustomOauth2ProviderConfig; c.ClientId != nil || *c.ClientAuthenticationMethod != wire.MethodAwsIamIdTokenJwt || c.PrivateKeyJwtConfig != nil {
+		t.Errorf("created %+v", c)
+	}
+	row := func() *vault.OAuth2Provider {
+		t.Helper()
+		p, err := b.Vault.OAuth2Provider(t.Context(), alpha, "vouched")
+		must(t, err)
+		return p
+	}
+	generation := row().Row.Generation
+	_, err = b.updateProvider(t, "vouched", wire.VendorCustomOauth2, vouched(func(in *customInput) { in.ClientId = new("client-1") }))
+	must(t, err)
+	if row().Row.Generation == generation {
+		t.Error("a new client id begins no generation")
+	}
+	_, err = b.updateProvider(t, "vouched", wire.VendorCustomOauth2, custom(func(in *customInput) { in.ClientSecret = nil }))
+	wantInvalid(t, err, "oauth2ProviderConfigInput.customOauth2ProviderConfig.clientSecret", "is required")
+	_, err = b.updateProvider(t, "vouched", wire.VendorCustomOauth2, custom())
+	must(t, err)
+	if row().Row.ClientSecret == nil {
+		t.Error("no secret is stored")
+	}
+	_, err = b.updateProvider(t, "vouched", wire.VendorCustomOauth2, signed(b.key(t, alpha, store.KeyForAssertions, "ECC_NIST_P256", "client-1")))
+	must(t, err)
+	_, err = b.updateProvider(t, "vouched", wire.VendorCustomOauth2, vouched(func(in *customInput) { in.ClientId = new("client-1") }))
+	must(t, err)
+	if r := row().Row; r.ClientSecret != nil || r.ClientSecretAt != (store.Reference{}) || r.AssertionKey != "" || r.AssertionClaims != nil {
+		t.Errorf("left over: %+v", r)
 	}
 }

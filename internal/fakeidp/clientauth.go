@@ -9,6 +9,9 @@ import (
 
 // authenticate finds the client by HTTP Basic or by form parameters (RFC 6749 section 2.3.1), by one of its own methods. It needs v.mu held.
 func (v *Vendor) authenticate(r *http.Request) (Client, *refusal) {
+	if r.PostForm.Has("client_assertion") {
+		return v.federated(r)
+	}
 	client, method, err := v.identify(r)
 	if err == nil && len(client.AuthMethods) > 0 && !slices.Contains(client.AuthMethods, method) {
 		return Client{}, &refusal{http.StatusUnauthorized, "invalid_client", "this client must authenticate by " + strings.Join(client.AuthMethods, " or ")}
@@ -35,7 +38,7 @@ func (v *Vendor) identify(r *http.Request) (_ Client, method string, _ *refusal)
 		method = Basic
 	}
 	client, ok := v.clients[id]
-	if !ok || client.Secret != secret {
+	if !ok || client.Secret == "" || client.Secret != secret {
 		return Client{}, "", &refusal{http.StatusUnauthorized, "invalid_client", "the client is unknown or its secret is wrong"}
 	}
 	return client, method, nil

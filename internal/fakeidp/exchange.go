@@ -46,6 +46,9 @@ func (v *Vendor) whose(parameter string, form url.Values) (string, *refusal) {
 	switch form.Get(parameter + "_type") {
 	case typeJWT:
 		claims, err := v.verify(token)
+		if err != nil && parameter == "actor_token" {
+			claims, err = v.verifyForeign(token)
+		}
 		if err != nil {
 			return "", &refusal{code: "invalid_request", description: parameter + " is no JWT of this issuer, or has expired"}
 		}

@@ -37,6 +37,7 @@ type Vendor struct {
 	mu            sync.Mutex // guards all below; never held while a request stalls
 	behaviour     Behaviour
 	clients       map[string]Client
+	trusted       map[string]func() (jose.JSONWebKeySet, error) // issuers, and their keys
 	requests      []Request
 	keys          []jose.JSONWebKey // private, newest last; empty until first needed, because RSA keys are slow to make
 	families      []*family
@@ -57,6 +58,8 @@ type Client struct {
 	ID, Secret   string
 	AuthMethods  []string // Basic, Post; empty = either
 	RedirectURIs []string // compared exactly; empty = any absolute URI
+	// Issuer and Subject are those of the JWTs by which a client without a Secret authenticates (Trust).
+	Issuer, Subject string
 }
 
 // Request is one request as it arrived, whatever became of it.
@@ -117,10 +120,10 @@ func (v *Vendor) Handler() http.Handler { return v.handler }
 // Issuer is the issuer URL as given to New, or http://127.0.0.1:port after Start.
 func (v *Vendor) Issuer() string { return v.issuer }
 
-// AddClient registers a client, or replaces the one with the same ID. It panics when the ID or Secret is empty or a method is unknown.
+// AddClient registers a client, or replaces the one with the same ID. It panics when the ID is empty, it has neither Secret nor Subject, or a method is unknown.
 func (v *Vendor) AddClient(c Client) {
-	if c.ID == "" || c.Secret == "" {
-		panic(fmt.Sprintf("fakeidp: client %q needs an ID and a Secret", c.ID))
+	if c.ID == "" || c.Secret == "" && c.Subject == "" {
+		panic(fmt.Sprintf("fakeidp: client %q needs an ID and a Secret, or a Subject", c.ID))
 	}
 	for _, method := range c.AuthMethods {
 		if method != Basic && method != Post {

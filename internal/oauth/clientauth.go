@@ -39,7 +39,9 @@ func (a ClientAuth) apply(header http.Header, form url.Values) error {
 		form.Set("client_id", a.ID)
 		form.Set("client_secret", a.Secret.Reveal())
 	case PrivateKeyJWT:
-		form.Set("client_id", a.ID)
+		if a.ID != "" { // else the assertion's subject is all there is
+			form.Set("client_id", a.ID)
+		}
 		form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
 		form.Set("client_assertion", a.Assertion.Reveal())
 	case Anonymous:

@@ -78,13 +78,18 @@ func (c Config) method(otherwise oauth.AuthMethod) oauth.AuthMethod {
 		return oauth.ClientSecretBasic
 	case wire.MethodClientSecretPost:
 		return oauth.ClientSecretPost
-	case wire.MethodPrivateKeyJwt:
+	case wire.MethodPrivateKeyJwt, wire.MethodAwsIamIdTokenJwt: // who signs is another matter
 		return oauth.PrivateKeyJWT
 	}
 	if c.Metadata != nil && len(c.Metadata.TokenEndpointAuthMethods) > 0 {
 		return oauth.AuthMethod(c.Metadata.TokenEndpointAuthMethods[0])
 	}
 	return otherwise
+}
+
+// HasSecret reports whether the client of a provider has a secret: one that proves by JWTs who it is has none.
+func (c Config) HasSecret() bool {
+	return c.AuthMethod != wire.MethodPrivateKeyJwt && c.AuthMethod != wire.MethodAwsIamIdTokenJwt
 }
 
 // CallbackURL is the redirect URI of a provider, to be registered at its vendor.
