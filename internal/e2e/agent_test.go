@@ -73,7 +73,7 @@ type date struct {
 func environment(t testing.TB, url string) []string {
 	return []string{
 		"HOME=" + t.TempDir(), "AWS_REGION=us-east-1", "AWS_EC2_METADATA_DISABLED=true",
-		"AWS_ENDPOINT_URL_BEDROCK_AGENTCORE=" + url, "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE_CONTROL=" + url,
+		"AWS_ENDPOINT_URL_BEDROCK_AGENTCORE=" + url, "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE_CONTROL=" + url, "AWS_ENDPOINT_URL_STS=" + url,
 	}
 }
 

@@ -24,7 +24,7 @@ import (
 func TestFlowTokenExchangeAtZitadel(t *testing.T) {
 	t.Parallel()
 	e := testenv.Start(t)
-	v, err := newZitadelTrusting(e.Vendor.Issuer())
+	v, err := newZitadelTrusting(e.Vendor.Issuer(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,9 +94,17 @@ func (s *zitadelStorage) VerifyExchangeSubjectToken(ctx context.Context, token s
 	return token, subject, claims, nil
 }
 
-// VerifyExchangeActorToken takes no token but the server's own.
-func (*zitadelStorage) VerifyExchangeActorToken(context.Context, string, oidc.TokenType) (string, string, map[string]any, error) {
-	return "", "", nil, errors.New("not one of ours")
+// VerifyExchangeActorToken takes JWTs of the issuer of who acts, beside the server's own tokens.
+func (s *zitadelStorage) VerifyExchangeActorToken(ctx context.Context, token string, _ oidc.TokenType) (string, string, map[string]any, error) {
+	if s.actors == "" {
+		return "", "", nil, errors.New("not one of ours")
+	}
+	claims, err := keysOf(s.actors).read(ctx, token, s.actors)
+	if err != nil {
+		return "", "", nil, err
+	}
+	subject, _ := claims["sub"].(string)
+	return token, subject, claims, nil
 }
 
 // GetPrivateClaimsFromTokenExchangeRequest adds the claim act (RFC 8693 section 4.1), which the example leaves to whoever wants it.

@@ -15,10 +15,10 @@ import (
 )
 
 // newZitadel starts the certified zitadel/oidc with the storage and pages of its own example. Any user may sign in, with the password "any".
-func newZitadel() (*vendor, error) { return newZitadelTrusting("") }
+func newZitadel() (*vendor, error) { return newZitadelTrusting("", "") }
 
-// newZitadelTrusting is newZitadel that takes the JWTs of another issuer in exchange.
-func newZitadelTrusting(issuer string) (*vendor, error) {
+// newZitadelTrusting is newZitadel that takes the JWTs of another issuer in exchange, and those of a third one for who acts.
+func newZitadelTrusting(issuer, actors string) (*vendor, error) {
 	server := httptest.NewUnstartedServer(nil)
 	v := &vendor{
 		issuer: strings.Replace("http://"+server.Listener.Addr().String(), "127.0.0.1", "localhost", 1) + "/",
@@ -28,7 +28,7 @@ func newZitadelTrusting(issuer string) (*vendor, error) {
 		},
 		stop: func() (string, error) { server.Close(); return "", nil },
 	}
-	s := &zitadelStorage{trusted: issuer, Storage: storage.NewStorageWithClients(anybody{}, map[string]*storage.Client{
+	s := &zitadelStorage{trusted: issuer, actors: actors, Storage: storage.NewStorageWithClients(anybody{}, map[string]*storage.Client{
 		v.clients["short"].ID:   storage.WebClient(v.clients["short"].ID, v.clients["short"].Secret),
 		v.clients["machine"].ID: storage.WebClient(v.clients["machine"].ID, v.clients["machine"].Secret), // so that it may introspect
 	})}
@@ -49,6 +49,7 @@ func newZitadelTrusting(issuer string) (*vendor, error) {
 type zitadelStorage struct {
 	*storage.Storage
 	trusted      string // issuer whose JWTs are taken in exchange, for JWTs; "" is none
+	actors       string // issuer whose JWTs say who acts; "" is none but the server itself
 	mu           sync.Mutex
 	redirectURIs []string
 }

@@ -7,11 +7,13 @@
 import { createInterface } from 'node:readline';
 import * as data from '@aws-sdk/client-bedrock-agentcore';
 import * as control from '@aws-sdk/client-bedrock-agentcore-control';
+import * as sts from '@aws-sdk/client-sts';
 
 const once = { maxAttempts: 1 }; // the SDK would hide an answer behind another try
 const planes = [
   { sdk: data, client: new data.BedrockAgentCoreClient(once), Base: data.BedrockAgentCoreServiceException },
   { sdk: control, client: new control.BedrockAgentCoreControlClient(once), Base: control.BedrockAgentCoreControlServiceException },
+  { sdk: sts, client: new sts.STSClient(once), Base: sts.STSServiceException },
 ];
 
 async function call({ operation, input, headers = {}, pages }) {

@@ -2,7 +2,7 @@
 // which revokes every token of a grant when a spent refresh token comes back.
 //
 // The argument is the lifetime, in seconds, of access tokens of the clients "short" and "signer"; those of others live for an hour.
-// Standard input takes one redirect URI to register a line, {"client", "redirectUri"}, and of a client that signs its key, "jwk". Standard output tells what happens, one JSON object a line: first
+// Standard input takes one redirect URI to register a line, {"client", "redirectUri"}, and of a client that signs its key, "jwk", or for "reader" the URL of its keys. Standard output tells what happens, one JSON object a line: first
 // "listening" with the clients, then every request, code, token, refusal and revocation.
 import { generateKeyPairSync } from 'node:crypto';
 import { createServer } from 'node:http';
@@ -23,6 +23,7 @@ const clients = [
   { name: 'mounted', id: 'mounted-client', secret: 'mounted-client-secret', method: 'client_secret_basic', grants: ['client_credentials'] },
   { name: 'robot', id: 'robot-client', secret: 'robot-client-secret', method: 'client_secret_post', grants: ['client_credentials'] },
   { name: 'signer', id: 'signer-client', method: 'private_key_jwt', grants: ['authorization_code', 'refresh_token', 'client_credentials'] },
+  { name: 'reader', id: 'reader-client', method: 'private_key_jwt', grants: ['client_credentials'], jwksURI: 'https://registered.later.example/jwks' },
 ];
 const named = (id) => clients.find((c) => c.id === id)?.name;
 
@@ -30,15 +31,17 @@ const server = createServer();
 await new Promise((listening) => { server.listen(0, '127.0.0.1', listening); });
 const issuer = `http://localhost:${server.address().port}`; // another site than the server under test, for a browser and its cookies
 
+let published; // the URL of the keys of "reader"
 const provider = new Provider(issuer, {
-  clients: clients.map(({ id, secret, method, grants }) => ({
+  clients: clients.map(({ id, secret, method, grants, jwksURI }) => ({
     client_id: id,
-    ...(secret ? { client_secret: secret } : { jwks: { keys: [generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ format: 'jwk' })] } }),
+    ...(secret ? { client_secret: secret } : jwksURI ? { jwks_uri: jwksURI } : { jwks: { keys: [generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ format: 'jwk' })] } }),
     token_endpoint_auth_method: method,
     grant_types: grants,
     response_types: grants.includes('authorization_code') ? ['code'] : [],
     redirect_uris: grants.includes('authorization_code') ? ['https://registered.later.example/'] : [],
   })),
+  fetch: (_url, { dispatcher, ...options }) => fetch(published, options), // keys alone are fetched; what it would dispatch by refuses this machine
   cookies: { keys: ['the cookies of this vendor'] },
   features: {
     clientCredentials: { enabled: true },
@@ -71,7 +74,8 @@ createInterface({ input: process.stdin }).on('line', async (line) => {
   const { client, redirectUri, jwk } = JSON.parse(line);
   const { id } = clients.find((c) => c.name === client);
   registered.get(id).add(redirectUri);
-  if (jwk) (await provider.Client.find(id)).asymmetricKeyStore.add(jwk); // beside the one that it has so that it may be made
+  if (typeof jwk === 'string') published = jwk;
+  else if (jwk) (await provider.Client.find(id)).asymmetricKeyStore.add(jwk); // beside the one that it has so that it may be made
   tell('registered', { client, redirectUri });
 }).on('close', () => process.exit());
 
