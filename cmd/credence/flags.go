@@ -19,7 +19,7 @@ type cli struct {
 	Unfreeze unfreezeCommand `cmd:"" help:"End a freeze."`
 	Freezes  freezesCommand  `cmd:"" help:"List what is frozen."`
 	Issuer   issuerCommand   `cmd:"" help:"Trust issuers of user JWTs."`
-	Keys     keysCommand     `cmd:"" help:"Keys that seal token vaults or sign client assertions."`
+	Keys     keysCommand     `cmd:"" help:"Keys that seal token vaults, sign client assertions, or are the issuer's."`
 	Doctor   doctorCommand   `cmd:"" help:"Check an installation, and say how to mend it."`
 	DB       dbCommand       `cmd:"" name:"db" help:"Look after the database: schema, copies, PostgreSQL."`
 	Backup   backupCommand   `cmd:"" help:"Write an encrypted backup of an installation, which may be running."`

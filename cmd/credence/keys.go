@@ -10,13 +10,15 @@ import (
 )
 
 type keysCommand struct {
-	Create    keysCreateCommand    `cmd:"" help:"Make a key, or register one that is elsewhere."`
-	List      keysListCommand      `cmd:"" help:"List keys."`
-	Describe  keysDescribeCommand  `cmd:"" help:"Show a key, with its state as its key management service has it."`
-	Enable    keysEnableCommand    `cmd:"" help:"Have a disabled key used again."`
-	Disable   keysDisableCommand   `cmd:"" help:"Have a key used no more; a token vault that it seals is closed until it is enabled."`
-	Delete    keysDeleteCommand    `cmd:"" help:"Destroy a key that is kept here, for ever, or forget one that is elsewhere."`
-	PublicKey keysPublicKeyCommand `cmd:"" name:"public-key" help:"Show the public half of a key that signs, to register it at the vendor."`
+	Create       keysCreateCommand       `cmd:"" help:"Make a key, or register one that is elsewhere."`
+	List         keysListCommand         `cmd:"" help:"List keys."`
+	Describe     keysDescribeCommand     `cmd:"" help:"Show a key, with its state as its key management service has it."`
+	Enable       keysEnableCommand       `cmd:"" help:"Have a disabled key used again."`
+	Disable      keysDisableCommand      `cmd:"" help:"Have a key used no more; a token vault that it seals is closed until it is enabled."`
+	Delete       keysDeleteCommand       `cmd:"" help:"Destroy a key that is kept here, for ever, or forget one that is elsewhere."`
+	PublicKey    keysPublicKeyCommand    `cmd:"" name:"public-key" help:"Show the public half of a key that signs, to register it at the vendor."`
+	Issuer       keysIssuerCommand       `cmd:"" help:"Show the account as an issuer of ID tokens: its URL, and its keys."`
+	RotateIssuer keysRotateIssuerCommand `cmd:"" name:"rotate-issuer" help:"Give the account's issuer new keys: published now, signing in a day."`
 }
 
 type keysCreateCommand struct {
@@ -118,21 +120,61 @@ func (c keysDeleteCommand) Run(ctx context.Context, o output) error {
 
 type keysPublicKeyCommand struct {
 	keyFlags
-	Format string `help:"pem or jwk." enum:"pem,jwk" default:"pem"`
+	Format string `help:"pem, jwk, or the url of a JWK Set." enum:"pem,jwk,url" default:"pem"`
 }
 
 func (c keysPublicKeyCommand) Run(ctx context.Context, o output) error {
 	var out struct {
 		Pem string          `json:"pem"`
 		Jwk json.RawMessage `json:"jwk"`
+		URL string          `json:"jwksUri"`
 	}
 	if err := c.call(ctx, "GetPublicKey", wire.GetPublicKeyInput{KeyId: c.Key}, &out); err != nil {
 		return err
 	}
-	if c.Format == "jwk" {
+	switch c.Format {
+	case "jwk":
 		o.printf("%s\n", out.Jwk)
-		return nil
+	case "url":
+		o.printf("%s\n", out.URL)
+	default:
+		o.printf("%s", out.Pem)
 	}
-	o.printf("%s", out.Pem)
 	return nil
+}
+
+type keysIssuerCommand struct{ clientFlags }
+
+func (c keysIssuerCommand) Run(ctx context.Context, o output) error {
+	var out wire.DescribeIssuerOutput
+	if err := c.call(ctx, "DescribeIssuer", struct{}{}, &out); err != nil {
+		return err
+	}
+	printIssuer(o, out)
+	return nil
+}
+
+type keysRotateIssuerCommand struct {
+	clientFlags
+	Withdraw bool `help:"Have the new keys sign at once, and publish the earlier ones no more: what they signed is worth nothing."`
+}
+
+func (c keysRotateIssuerCommand) Run(ctx context.Context, o output) error {
+	var out wire.DescribeIssuerOutput
+	if err := c.call(ctx, "RotateIssuerKeys", wire.RotateIssuerKeysInput{Withdraw: &c.Withdraw}, &out); err != nil {
+		return err
+	}
+	printIssuer(o, out)
+	return nil
+}
+
+func printIssuer(o output, i wire.DescribeIssuerOutput) {
+	o.printf("%s\n", i.Issuer)
+	for _, k := range i.Keys {
+		removed := "-"
+		if k.RemovalDate != nil {
+			removed = k.RemovalDate.UTC().Format(time.RFC3339)
+		}
+		o.printf("%s\t%s\t%s\t%s\t%s\n", k.KeyId, k.SigningAlgorithm, k.KeyState, k.SigningDate.UTC().Format(time.RFC3339), removed)
+	}
 }

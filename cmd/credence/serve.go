@@ -41,7 +41,7 @@ func (c serveCommand) Run(ctx context.Context, o output) error {
 
 // paste is what points every AWS SDK and the AWS CLI at the server.
 func paste(url string, f *server.FirstStart) string {
-	return "  export AWS_ENDPOINT_URL_BEDROCK_AGENTCORE=" + url + " AWS_ENDPOINT_URL_BEDROCK_AGENTCORE_CONTROL=" + url + "\n" +
+	return "  export AWS_ENDPOINT_URL_BEDROCK_AGENTCORE=" + url + " AWS_ENDPOINT_URL_BEDROCK_AGENTCORE_CONTROL=" + url + " AWS_ENDPOINT_URL_STS=" + url + "\n" +
 		"  export AWS_SHARED_CREDENTIALS_FILE=" + shellWord(f.Credentials) + " AWS_REGION=" + f.Region + "\n" +
 		"  aws bedrock-agentcore-control create-workload-identity --name my-agent\n" +
 		"  aws bedrock-agentcore get-workload-access-token --workload-name my-agent\n"

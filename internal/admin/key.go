@@ -13,6 +13,7 @@ import (
 	"credence/internal/fault"
 	"credence/internal/iam"
 	"credence/internal/store"
+	"credence/internal/vault"
 	"credence/internal/wire"
 )
 
@@ -127,7 +128,8 @@ func (a *Admin) GetPublicKey(ctx context.Context, c iam.Caller, in *wire.GetPubl
 	if err != nil {
 		return nil, err
 	}
-	out := &wire.GetPublicKeyOutput{KeyArn: a.ARNs.Key(k.Account, k.ID), Pem: string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})), Jwk: &wire.JSONWebKey{}}
+	out := &wire.GetPublicKeyOutput{KeyArn: a.ARNs.Key(k.Account, k.ID), Pem: string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})), Jwk: &wire.JSONWebKey{},
+		JwksUri: vault.IssuerURL(a.PublicURL, k.Account) + "/keys/" + k.ID + "/jwks"}
 	return out, json.Unmarshal(text, out.Jwk)
 }
 

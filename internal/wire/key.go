@@ -74,11 +74,13 @@ type GetPublicKeyInput struct {
 	KeyId string `json:"keyId" wire:"required,len=1..2048,pattern=kmsKeyId"`
 }
 
-// GetPublicKeyOutput is the answer of GetPublicKey: the public half of a key, in the two forms in which vendors want it.
+// GetPublicKeyOutput is the answer of GetPublicKey: the public half of a key, in the forms in which vendors want it.
 type GetPublicKeyOutput struct {
 	KeyArn string      `json:"keyArn" wire:"required,pattern=kmsKeyArn"`
 	Pem    string      `json:"pem" wire:"required"` // SubjectPublicKeyInfo
 	Jwk    *JSONWebKey `json:"jwk" wire:"required"`
+	// JwksUri is where everybody finds the key as long as it is enabled, for vendors that take a URL in place of a key.
+	JwksUri string `json:"jwksUri" wire:"required"`
 }
 
 // JSONWebKey is a public key (RFC 7517).

@@ -129,14 +129,17 @@ func TestKeySetOfAClient(t *testing.T) {
 		here := func() {
 			t.Helper()
 			keys := keySet(t, read(t, url(testenv.Account, id)), "public, max-age=300")
-			var public struct{ Jwk jose.JSONWebKey }
+			var public struct {
+				Jwk     jose.JSONWebKey
+				JwksUri string
+			}
 			if a := e.Admin.Call("/credence/GetPublicKey", `{"keyId":"`+arn+`"}`); json.Unmarshal([]byte(a.Body), &public) != nil {
 				t.Fatalf("%d %s", a.Status, a.Body)
 			}
 			published := keys[id]
 			one, _ := published.Thumbprint(crypto.SHA256)
 			two, _ := public.Jwk.Thumbprint(crypto.SHA256)
-			if len(keys) != 1 || len(one) == 0 || string(one) != string(two) {
+			if len(keys) != 1 || len(one) == 0 || string(one) != string(two) || public.JwksUri != url(testenv.Account, id) {
 				t.Errorf("%s: %v, the key is %v", spec, keys, public)
 			}
 		}
