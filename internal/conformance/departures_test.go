@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"credence/internal/fakeidp"
 	"credence/internal/testenv"
 )
 
@@ -297,6 +298,25 @@ var differs = []difference{
 			op := table["GetWorkloadIdentity"]
 			for body, name := range map[string]string{`{`: "body", `{"name":"abc","name":"abd"}`: "name", `{"name":"a\ud800bc"}`: "name"} {
 				wantField(t, dev.sendBody(t, op, op.Path, body), name)
+			}
+		},
+	},
+	{
+		operations: []string{"GetResourceOauth2Token", "CompleteResourceTokenAuth"},
+		how:        "The `sub` of tokens by `AWS_IAM_ID_TOKEN_JWT` is the ARN of the workload identity, not of the caller; the issuer is the account's own, and the caller needs no right to `sts:GetWebIdentityToken`.",
+		why:        "Grants belong to agents, and are renewed when no caller is there. One permission per operation.",
+		prove: func(t *testing.T, dev, _ *world) {
+			agent := dev.workload(t)
+			idp := dev.create(t, "CreateOauth2CredentialProvider", "idp", obj{"credentialProviderVendor": "CustomOauth2", "oauth2ProviderConfigInput": obj{"customOauth2ProviderConfig": obj{
+				"clientAuthenticationMethod": "AWS_IAM_ID_TOKEN_JWT", "oauthDiscovery": obj{"discoveryUrl": dev.Vendor.Issuer() + "/.well-known/openid-configuration"},
+			}}})
+			issuer, subject := dev.URL+"/issuer/"+dev.caller.Account, dev.arn(fmt.Sprintf("workload-identity-directory/default/workload-identity/%v", agent))
+			dev.Vendor.Trust(issuer, nil)
+			dev.Vendor.AddClient(fakeidp.Client{ID: "vouched", Issuer: issuer, Subject: subject})
+			wat := dev.must(t, "GetWorkloadAccessToken", obj{"workloadName": agent})["workloadAccessToken"]
+			out := dev.must(t, "GetResourceOauth2Token", obj{"workloadIdentityToken": wat, "resourceCredentialProviderName": idp, "scopes": []any{}, "oauth2Flow": "M2M"})
+			if info, _ := dev.Vendor.Introspect(fmt.Sprint(out["accessToken"])); info.ClientID != "vouched" {
+				t.Errorf("the vendor takes it for one of %+v", info)
 			}
 		},
 	},
