@@ -54,6 +54,7 @@ type listenFlags struct {
 	InsecureBehindProxy bool     `help:"Serve http beyond this machine, because a proxy in front speaks TLS."`
 	AllowPrivateHosts   []string `help:"Host names, addresses or CIDRs in private networks that vendors may be at." placeholder:"HOST"`
 	Quota               []string `help:"NAME=VALUE or ACCOUNT:NAME=VALUE, such as oauth2-providers=100 or rate.GetResourceOauth2Token=off; repeatable." placeholder:"NAME=VALUE"`
+	BackgroundRefresh   bool     `help:"Refresh grants that are in use before their tokens end, and others before the vendor forgets them. Default: on." default:"true" negatable:""`
 	TrustedProxies      []string `help:"Addresses or CIDRs of proxies whose X-Forwarded-For counts." placeholder:"CIDR"`
 	External            []string `help:"Where an account may keep secrets and keys elsewhere: file:///DIR/, aws-secretsmanager://ARN…, gcp-secretmanager://…, azurekeyvault://…, openbao://…, awskms://…, gcpkms://…. Default: nowhere." placeholder:"ACCOUNT=PREFIX[;identity=server]"`
 }
@@ -63,6 +64,7 @@ func (f listenFlags) apply(cfg *server.Config) error {
 	cfg.TLSCert, cfg.TLSKey, cfg.InsecureBehindProxy, cfg.AllowPrivateHosts = f.TLSCert, f.TLSKey, f.InsecureBehindProxy, f.AllowPrivateHosts
 	cfg.External = f.External
 	cfg.Quotas = f.Quota
+	cfg.NoBackgroundRefresh = !f.BackgroundRefresh
 	var problems []error
 	for _, text := range f.TrustedProxies {
 		p, err := netip.ParsePrefix(text)

@@ -106,6 +106,15 @@ func (c grantDescribeCommand) Run(ctx context.Context, o output) error {
 	if g.ExpiresAt != nil {
 		o.printf("expires    %s\n", stamp(*g.ExpiresAt))
 	}
+	if g.UsedTime != nil {
+		o.printf("used       %s\n", stamp(*g.UsedTime))
+	}
+	if g.RenewalTime != nil {
+		o.printf("renewal    %s\n", stamp(*g.RenewalTime))
+	}
+	if g.RetryTime != nil {
+		o.printf("retry      %s\n", stamp(*g.RetryTime))
+	}
 	if g.LastError != nil {
 		o.printf("error      %s\n", *g.LastError)
 	}

@@ -28,6 +28,7 @@ type Config struct {
 	Writes    Writes // the vault, or what wraps it
 	Leases    Leases
 	Outbox    Outbox
+	Renewals  Renewals
 	Gate      *access.Gate
 	Resolver  *provider.Resolver
 	OAuth     *oauth.Client
@@ -63,6 +64,7 @@ type Broker struct {
 	flights  singleflight.Group // by kind of call, account and key
 	flying   sync.WaitGroup
 	upstream upstream
+	uses     uses
 }
 
 // New makes a broker.
@@ -126,6 +128,9 @@ func (b *Broker) vendorCall(ctx context.Context, account, target string, v provi
 	outcome := "ok"
 	if e, ok := errors.AsType[*oauth.Error](err); ok {
 		outcome = string(e.Outcome)
+		if refusesClient(e.Code) {
+			b.Metrics.ClientRefusals.WithLabelValues(string(v.Name), e.Code).Inc()
+		}
 	} else if err != nil {
 		outcome = "error"
 	}
@@ -200,6 +205,7 @@ func (b *Broker) answer(ctx context.Context, r request, g store.Grant) (*wire.Ge
 	if err != nil {
 		return nil, err
 	}
+	b.used(g, r.provider)
 	out := &wire.GetResourceOauth2TokenOutput{GrantedScopes: g.GrantedScopes, TokenType: g.TokenType}
 	if !g.ExpiresAt.IsZero() {
 		out.AccessTokenExpiresAt = &wire.Time{Time: g.ExpiresAt}

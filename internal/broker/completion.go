@@ -187,6 +187,7 @@ func (b *Broker) exchange(ctx context.Context, s store.Session) error {
 	if err != nil {
 		return err
 	}
+	b.schedule(&g, p, false)
 	s.State, s.Code = store.SessionCompleted, nil
 	_, err = retryWrite(func() (int64, error) { return b.Writes.CompleteSession(s, g) })
 	if errors.Is(err, fault.ConcurrentModification) { // an earlier try may have been written after all

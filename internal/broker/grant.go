@@ -133,7 +133,7 @@ func serves(g store.Grant, p *vault.OAuth2Provider, v provider.Vendor, scopes []
 }
 
 // margin is how long before its end a token is renewed: a tenth of its life, at most a minute.
-func margin(g store.Grant) time.Duration { return min(time.Minute, g.ExpiresAt.Sub(g.ObtainedAt)/10) }
+func margin(g store.Grant) time.Duration { return min(time.Minute, life(g)/10) }
 
 // fresh reports whether a grant's access token needs no renewal yet. One whose end the vendor did not say is always fresh.
 func fresh(g store.Grant) bool {
@@ -152,7 +152,7 @@ func (b *Broker) fill(ctx context.Context, g *store.Grant, t oauth.Token, defaul
 	if g.RefreshToken == nil {
 		g.RefreshToken = oldRefresh
 	}
-	g.TokenType, g.State, g.LastError, g.IntentAt = t.TokenType, store.GrantActive, "", time.Time{}
+	g.TokenType, g.State, g.LastError, g.IntentAt, g.Failures, g.RetryAt = t.TokenType, store.GrantActive, "", time.Time{}, 0, time.Time{}
 	switch {
 	case t.Scopes != nil:
 		g.GrantedScopes = t.Scopes

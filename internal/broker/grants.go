@@ -198,11 +198,13 @@ func (b *Broker) nextStep(ctx context.Context, g store.Grant, state wire.GrantSt
 	case wire.GrantRefreshing:
 		return "Wait: it is being renewed.", nil
 	case wire.GrantDegraded:
-		why := "The vendor did not renew it"
-		if !g.IntentAt.IsZero() {
-			why = "A process stopped while it renewed it"
+		switch {
+		case refusesClient(g.LastError):
+			return "Mend provider " + g.Provider + " with UpdateOauth2CredentialProvider: its vendor refuses the client (" + g.LastError + "). Until then the grant is served while its token is valid; then it is renewed at once.", nil
+		case !g.IntentAt.IsZero():
+			return "A process stopped while it renewed it: it is served while its token is valid, and the next GetResourceOauth2Token after that tries again.", nil
 		}
-		return why + ": it is served while its token is valid, and the next GetResourceOauth2Token after its end tries again; if lastError names the client, mend the provider.", nil
+		return "The vendor did not renew it (" + g.LastError + "): it is served while its token is valid, and tried again after retryTime.", nil
 	case wire.GrantNeedsConsent:
 		return "It is over, and there is no refresh token: " + consent, nil
 	case wire.GrantDead:
@@ -244,6 +246,15 @@ func (b *Broker) describeGrant(ctx context.Context, g store.Grant) (*wire.Grant,
 	}
 	if !g.ExpiresAt.IsZero() {
 		out.ExpiresAt = &wire.Time{Time: g.ExpiresAt}
+	}
+	if !g.UsedAt.IsZero() {
+		out.UsedTime = &wire.Time{Time: g.UsedAt}
+	}
+	if !g.RenewAt.IsZero() {
+		out.RenewalTime = &wire.Time{Time: g.RenewAt}
+	}
+	if time.Now().Before(g.RetryAt) {
+		out.RetryTime = &wire.Time{Time: g.RetryAt}
 	}
 	if g.LastError != "" {
 		out.LastError = &g.LastError

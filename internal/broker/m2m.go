@@ -19,7 +19,10 @@ const defaultM2MLifetime = time.Hour
 
 // m2m serves a workload that acts for itself (client credentials, RFC 6749 section 4.4). Tokens are kept until shortly before they end.
 func (b *Broker) m2m(ctx context.Context, r request) (*wire.GetResourceOauth2TokenOutput, string, error) {
-	g, outcome, err := b.issued(ctx, r, fresh, b.clientCredentials)
+	g, outcome, err := b.issued(ctx, r, r.enough, b.clientCredentials)
+	if err == nil {
+		err = r.tooShort(g)
+	}
 	if err != nil {
 		return nil, "", err
 	}
@@ -27,16 +30,16 @@ func (b *Broker) m2m(ctx context.Context, r request) (*wire.GetResourceOauth2Tok
 	return out, outcome, err
 }
 
-// issued is a grant for which the vendor asks no user: the one there is as long as it is fresh, else a new one. While the vendor is away, the old one serves
+// issued is a grant for which the vendor asks no user: the one there is as long as it is enough, else a new one. While the vendor is away, the old one serves
 // as long as it is valid.
-func (b *Broker) issued(ctx context.Context, r request, fresh func(store.Grant) bool, issue func(context.Context, request) (store.Grant, error)) (_ store.Grant, outcome string, _ error) {
+func (b *Broker) issued(ctx context.Context, r request, enough func(store.Grant) bool, issue func(context.Context, request) (store.Grant, error)) (_ store.Grant, outcome string, _ error) {
 	current, err := b.Vault.Grant(ctx, r.agent.account, r.key)
 	if err != nil && !errors.Is(err, fault.NotFound) {
 		return store.Grant{}, "", err
 	}
 	force := forced(r.in)
 	have := err == nil && current.State == store.GrantActive && !force
-	if have && fresh(current) {
+	if have && enough(current) {
 		return current, "cached", nil
 	}
 	kind, wait := "issue ", time.Duration(0)
@@ -48,7 +51,7 @@ func (b *Broker) issued(ctx context.Context, r request, fresh func(store.Grant) 
 	}
 	g, err := share(b, kind+r.agent.account+r.key, wait, func() (store.Grant, error) { // once for all who wait for it
 		ctx := context.WithoutCancel(ctx)
-		if g, err := b.Vault.ReloadGrant(ctx, r.agent.account, r.key); err == nil && !force && g.State == store.GrantActive && fresh(g) {
+		if g, err := b.Vault.ReloadGrant(ctx, r.agent.account, r.key); err == nil && !force && g.State == store.GrantActive && enough(g) {
 			return g, nil // a flight ended just before this one began, or that of another replica
 		}
 		return issue(ctx, r)
@@ -89,6 +92,7 @@ func (b *Broker) clientCredentials(ctx context.Context, r request) (store.Grant,
 
 // put writes a grant that a vendor has just given; when its provider or workload identity is gone, the vendor hears of it.
 func (b *Broker) put(r request, g store.Grant) (store.Grant, error) {
+	g.UsedAt = time.Now()
 	_, err := b.Writes.PutGrant(g)
 	if errors.Is(err, fault.NotFound) {
 		b.revokeLost(r.provider, g)

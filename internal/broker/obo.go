@@ -35,12 +35,19 @@ func (b *Broker) onBehalfOf(ctx context.Context, r request) (*wire.GetResourceOa
 		return nil, "", err
 	}
 	// A token that ends with its JWT needs no renewal: no other would live longer.
-	fresh := func(g store.Grant) bool { return fresh(g) || !g.ExpiresAt.Before(end) }
-	g, outcome, err := b.issued(ctx, r, fresh, func(ctx context.Context, r request) (store.Grant, error) { return b.exchangeJWT(ctx, r, end) })
+	enough := func(g store.Grant) bool { return r.enough(g) || valid(g) && !g.ExpiresAt.Before(end) }
+	g, outcome, err := b.issued(ctx, r, enough, func(ctx context.Context, r request) (store.Grant, error) { return b.exchangeJWT(ctx, r, end) })
 	if err != nil {
 		return nil, "", err
 	}
 	if err := beforeJWTEnds(end); err != nil { // the vendor may have taken its time
+		return nil, "", err
+	}
+	if need := r.need(); !g.ExpiresAt.Before(end) && time.Until(end) < need {
+		return nil, "", fault.Invalid("workloadIdentityToken", "ends with its user's JWT at %s, and no token is to be had that lives longer, let alone the minimumValiditySeconds of %d: get a new workload access token with a new JWT",
+			end.UTC().Format(time.RFC3339), need/time.Second)
+	}
+	if err := r.tooShort(g); err != nil {
 		return nil, "", err
 	}
 	out, err := b.answer(ctx, r, g)
@@ -127,7 +134,7 @@ func (b *Broker) exchangeJWT(ctx context.Context, r request, end time.Time) (sto
 
 // actorToken is the access token of the workload itself by which it says who acts for the user; it is kept as a grant of M2M like any other.
 func (b *Broker) actorToken(ctx context.Context, r request, scopes []string) (secret.String, error) {
-	in := &wire.GetResourceOauth2TokenInput{Oauth2Flow: wire.FlowM2M, Scopes: scopes, ForceAuthentication: r.in.ForceAuthentication}
+	in := &wire.GetResourceOauth2TokenInput{Oauth2Flow: wire.FlowM2M, Scopes: scopes, ForceAuthentication: r.in.ForceAuthentication, MinimumValiditySeconds: new(int32(0))}
 	g, _, err := b.issued(ctx, request{in, r.agent, r.provider, r.traits, identify(r.agent, r.provider, in, r.traits).key(), r.caller, r.allowed}, fresh, b.clientCredentials)
 	if err != nil {
 		if f, ok := errors.AsType[*fault.Fault](err); ok {

@@ -24,14 +24,23 @@ var errDead = errors.New("the grant is dead")
 // refresh renews the access token of a grant. Concurrent callers share one refresh. The answer is the grant as it stands then: renewed, or found
 // renewed by somebody else. errDead means that the user has to consent again; a Throttled fault, that the vendor may do it later; errUnderWay, that it
 // takes long while the token at hand is still valid.
-func (b *Broker) refresh(ctx context.Context, p *vault.OAuth2Provider, g store.Grant) (store.Grant, error) {
-	return share(b, "refresh "+g.Account+g.Key, patience(g), func() (store.Grant, error) {
-		return b.refreshUnderLease(context.WithoutCancel(ctx), p, g.Account, g.Key, fresh)
+func (b *Broker) refresh(ctx context.Context, r request, g store.Grant) (store.Grant, error) {
+	if valid(g) { // else the database may know better
+		if err := backingOff(r.provider, g); err != nil {
+			return g, err
+		}
+	}
+	kind := "refresh "
+	if need := r.need(); need > 0 {
+		kind += need.String() + " "
+	}
+	return share(b, kind+g.Account+g.Key, patience(g), func() (store.Grant, error) {
+		return b.refreshUnderLease(context.WithoutCancel(ctx), r.provider, g.Account, g.Key, r.enough, true)
 	})
 }
 
-// refreshUnderLease refreshes a grant until it is as wanted.
-func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider, account, key string, wanted func(store.Grant) bool) (store.Grant, error) {
+// refreshUnderLease refreshes a grant until it is as wanted; used: for somebody who is served then.
+func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider, account, key string, wanted func(store.Grant) bool, used bool) (store.Grant, error) {
 	outcome := "error"
 	defer func() { b.Metrics.Refresh.WithLabelValues(outcome).Inc() }()
 
@@ -46,6 +55,9 @@ func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider,
 	case errors.Is(err, errOpen):
 		outcome = "open"
 		return store.Grant{}, vendorFault(p, err)
+	case errors.Is(err, errBackingOff):
+		outcome = "backing_off"
+		return store.Grant{}, err
 	case err != nil:
 		return store.Grant{}, err
 	case lease == nil:
@@ -88,6 +100,7 @@ func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider,
 	if err := b.fill(ctx, &g, t, v.Lifetime); err != nil {
 		return store.Grant{}, err
 	}
+	b.schedule(&g, p, used)
 	renewed := g
 	if g, err = b.commitRefresh(g); err != nil {
 		if errors.Is(err, errDead) || errors.Is(err, fault.ConcurrentModification) {
@@ -142,10 +155,13 @@ const (
 func grantLease(key string) string { return "grant/" + key }
 
 // refreshLease takes the lease under which a grant is refreshed, and reads the grant as it stands then; no lease means that it is as wanted by now.
-// Nothing is waited for or written while the vendor is known to be dead.
+// Nothing is waited for or written while the vendor is known to be dead, or the grant is let alone.
 func (b *Broker) refreshLease(ctx context.Context, p *vault.OAuth2Provider, account, key string, wanted func(store.Grant) bool) (*store.Lease, store.Grant, error) {
 	g, err := b.reloadForRefresh(ctx, account, key)
 	if err != nil || wanted(g) {
+		return nil, g, err
+	}
+	if err := backingOff(p, g); err != nil {
 		return nil, g, err
 	}
 	if v, err := b.vendor(ctx, p); err == nil {
@@ -164,6 +180,10 @@ func (b *Broker) refreshLease(ctx context.Context, p *vault.OAuth2Provider, acco
 			b.release(lease)
 			return nil, g, reloadErr
 		case err == nil:
+			if err := backingOff(p, g); err != nil { // the other process came to nothing
+				b.release(lease)
+				return nil, g, err
+			}
 			return &lease, g, nil
 		case reloadErr != nil || wanted(g):
 			return nil, g, reloadErr
@@ -278,6 +298,10 @@ func (b *Broker) refreshFailed(ctx context.Context, g store.Grant, p *vault.OAut
 	g.IntentAt = time.Time{}
 	if ok {
 		g.LastError = cmp.Or(e.Code, string(e.Outcome))
+		if e.Silent {
+			g.LastError = silentRefusal
+		}
+		postpone(&g, cause)
 	}
 	_, err := b.Writes.UpdateGrant(g)
 	if errors.Is(err, fault.ConcurrentModification) && ok && e.Outcome != oauth.Unknown {
@@ -303,7 +327,7 @@ func (b *Broker) settle(account, key string) error {
 
 // bury marks a grant dead and answers errDead.
 func (b *Broker) bury(ctx context.Context, g store.Grant, lastError string) error {
-	g.State, g.LastError, g.IntentAt = store.GrantDead, lastError, time.Time{}
+	g.State, g.LastError, g.IntentAt, g.RenewAt = store.GrantDead, lastError, time.Time{}, time.Time{}
 	_, err := b.Writes.UpdateGrant(g)
 	if errors.Is(err, fault.ConcurrentModification) && lastError != MaybeSpent {
 		err = b.settle(g.Account, g.Key)

@@ -115,15 +115,21 @@ func TestRefreshKeepsTheGrantThroughTrouble(t *testing.T) {
 				}
 				time.Sleep(untilEnd - untilMargin)
 				_, err := f.ask("alice")
-				is(t, err, fault.Throttled, "try again later")
+				is(t, err, fault.Throttled, "try again")
 				if fa, ok := errors.AsType[*fault.Fault](err); ok && fa.RetryAfter <= 0 {
 					t.Error("it does not say when to try again")
 				}
-				f.vendor.Set(func(b *fakeidp.Behaviour) { b.Failures = fakeidp.Failures{} })
+				f.recovered("alice")
 				f.token("alice")
 			})
 		})
 	}
+}
+
+// recovered ends the vendor's trouble, and waits until a user's grant is tried again.
+func (f *fixture) recovered(user string) {
+	f.vendor.Set(func(b *fakeidp.Behaviour) { b.Failures = fakeidp.Failures{} })
+	time.Sleep(time.Until(f.row(user).RetryAt) + time.Millisecond)
 }
 
 // A vendor that cannot be reached has not seen the refresh token.
@@ -137,6 +143,7 @@ func TestRefreshNotSent(t *testing.T) {
 			t.Errorf("the grant: %s, intent %v", g.State, g.IntentAt)
 		}
 		f.wire.set(false)
+		f.recovered("alice")
 		f.token("alice")
 	})
 }
@@ -155,7 +162,7 @@ func TestRefreshRefused(t *testing.T) {
 					time.Sleep(untilEnd - untilMargin)
 					_, err := f.ask("alice")
 					is(t, err, fault.Validation, code)
-					f.vendor.Set(func(b *fakeidp.Behaviour) { b.Failures = fakeidp.Failures{} })
+					f.recovered("alice")
 					f.token("alice")
 					return
 				}
@@ -190,7 +197,7 @@ func TestRefreshRefusedWithoutAWord(t *testing.T) {
 		if g := f.row("alice"); g.State != store.GrantActive || g.RefreshToken == nil || !g.IntentAt.IsZero() {
 			t.Errorf("the grant: %s, intent %v", g.State, g.IntentAt)
 		}
-		f.vendor.Set(func(b *fakeidp.Behaviour) { b.Failures = fakeidp.Failures{} })
+		f.recovered("alice")
 		f.token("alice")
 
 		time.Sleep(untilEnd)
@@ -212,6 +219,7 @@ func TestRefreshOddAnswers(t *testing.T) {
 		f.vendor.Set(func(b *fakeidp.Behaviour) { b.Stall, b.Times = time.Hour, 1 }) // not looked at
 		_, err := f.ask("alice")
 		is(t, err, fault.Throttled, "")
+		f.recovered("alice")
 		f.token("alice")
 	})
 	timed(t, func(t *testing.T, f *fixture, _ string) { // form-encoded, times as text, one scope more

@@ -146,7 +146,7 @@ func (b *Broker) renewBad(ctx context.Context, p *vault.OAuth2Provider, g store.
 		return b.giveUp(ctx, g)
 	}
 	another := func(now store.Grant) bool { return string(now.AccessToken) != string(g.AccessToken) }
-	renewed, err := b.refreshUnderLease(ctx, p, g.Account, g.Key, another)
+	renewed, err := b.refreshUnderLease(ctx, p, g.Account, g.Key, another, true)
 	if e, ok := errors.AsType[*oauth.Error](err); ok && e.Silent {
 		return b.reloadThen(ctx, g, b.expire) // it may mean invalid_grant: the next request asks the user, and the grant lives until the answer
 	}

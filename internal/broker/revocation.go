@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"math/big"
 	"sync"
 	"time"
 
@@ -326,9 +325,7 @@ func delay(attempts int64, err error) time.Duration {
 	if attempts < 10 {
 		d = min(firstDelay<<(attempts-1), maxDelay)
 	}
-	if n, err := rand.Int(rand.Reader, big.NewInt(int64(d/2))); err == nil {
-		d += time.Duration(n.Int64())
-	}
+	d += upTo(d / 2)
 	if e, ok := errors.AsType[*oauth.Error](err); ok {
 		d = max(d, e.RetryAfter)
 	}

@@ -234,10 +234,13 @@ func TestReplicasRefreshOnce(t *testing.T) {
 // What the vendor is known not to answer is not sent: no lease, no write, no wait. It is asked again, and heals.
 func TestDeadVendor(t *testing.T) {
 	timed(t, func(t *testing.T, f *fixture, _ string) {
+		for n := range 2 * tripAfter {
+			f.granted(fmt.Sprint("user", n))
+		}
 		time.Sleep(untilEnd)
 		f.vendor.Set(func(b *fakeidp.Behaviour) { b.Status = 503 })
-		for range 100 {
-			_, err := f.ask("alice")
+		for n := range 10 * tripAfter {
+			_, err := f.ask(fmt.Sprint("user", n%(2*tripAfter)))
 			is(t, err, fault.Throttled, "")
 		}
 		if n := f.vendor.Count("refresh_token"); n != tripAfter {

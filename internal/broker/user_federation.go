@@ -65,9 +65,9 @@ func union(a, b []string) []string {
 func (b *Broker) serve(ctx context.Context, r request, g store.Grant) (*wire.GetResourceOauth2TokenOutput, string, error) {
 	outcome := "cached"
 	switch {
-	case fresh(g):
+	case r.enough(g):
 	case g.RefreshToken != nil:
-		renewed, err := b.refresh(ctx, r.provider, g)
+		renewed, err := b.refresh(ctx, r, g)
 		switch {
 		case err == nil:
 			g, outcome = renewed, "refreshed"
@@ -79,8 +79,11 @@ func (b *Broker) serve(ctx context.Context, r request, g store.Grant) (*wire.Get
 		default:
 			return nil, "", err
 		}
-	case !valid(g):
+	case time.Until(g.ExpiresAt) <= r.need():
 		return nil, "", errDead
+	}
+	if err := r.tooShort(g); err != nil {
+		return nil, "", err
 	}
 	out, err := b.answer(ctx, r, g)
 	return out, outcome, err

@@ -49,6 +49,7 @@ var samples = map[string]func(*world, *testing.T) []sample{
 			{"fullest", full},
 			{"fullest of M2M", with(request("", "M2M"), obj{
 				"scopes": []any{"read"}, "forceAuthentication": false, "customParameters": obj{"tenant": "a"}, "resources": []any{"https://api.example"}, "audiences": []any{"api"},
+				"minimumValiditySeconds": 60,
 			})},
 			{"fullest of ON_BEHALF_OF_TOKEN_EXCHANGE", with(request("", "ON_BEHALF_OF_TOKEN_EXCHANGE"), obj{
 				"workloadIdentityToken":          w.must(t, "GetWorkloadAccessTokenForJWT", obj{"workloadName": w.workload(t), "userToken": w.jwt("alice")})["workloadAccessToken"],
@@ -341,7 +342,7 @@ func (w *world) oauth2Configs(t *testing.T) []sample {
 	all := []sample{
 		{"fullest", with(custom(discovery, obj{"clientAuthenticationMethod": "CLIENT_SECRET_POST"}), obj{"confirm": "first", "scopeMatch": "exact"})},
 		{"metadata", with(custom(obj{"oauthDiscovery": obj{"authorizationServerMetadata": with(metadata, obj{"responseTypes": []any{"code"}, "tokenEndpointAuthMethods": []any{"client_secret_basic"}})}}),
-			obj{"confirm": "always", "scopeMatch": "subset", "refreshTokenGraceSeconds": 30})},
+			obj{"confirm": "always", "scopeMatch": "subset", "refreshTokenGraceSeconds": 30, "refreshTokenIdleSeconds": 86400, "minimumValiditySeconds": 120})},
 		{"smallest metadata", with(custom(obj{"oauthDiscovery": obj{"authorizationServerMetadata": metadata}, "clientAuthenticationMethod": "CLIENT_SECRET_BASIC"}), obj{"confirm": "never"})},
 		{"secret elsewhere", obj{"credentialProviderVendor": "CustomOauth2", "oauth2ProviderConfigInput": obj{"customOauth2ProviderConfig": with(elsewhere, discovery)}}},
 		{"Microsoft, secret elsewhere", obj{"credentialProviderVendor": "MicrosoftOauth2", "oauth2ProviderConfigInput": obj{"microsoftOauth2ProviderConfig": elsewhere}}},

@@ -47,9 +47,7 @@ func (c *Control) CreateOauth2CredentialProvider(ctx context.Context, caller iam
 	if in.ScopeMatch != nil {
 		config.ScopeMatch = *in.ScopeMatch
 	}
-	if in.RefreshTokenGraceSeconds != nil {
-		config.RefreshTokenGraceSeconds = *in.RefreshTokenGraceSeconds
-	}
+	setSeconds(&config, in.RefreshTokenGraceSeconds, in.RefreshTokenIdleSeconds, in.MinimumValiditySeconds)
 	callbackID, err := c.Vault.CallbackID(ctx, caller.Account, in.Name)
 	if err != nil {
 		return nil, err
@@ -77,7 +75,17 @@ func (c *Control) CreateOauth2CredentialProvider(ctx context.Context, caller iam
 		ClientSecretArn: d.ClientSecretArn, ClientSecretJsonKey: d.ClientSecretJsonKey, ClientSecretSource: d.ClientSecretSource, Name: d.Name,
 		CredentialProviderArn: d.CredentialProviderArn, CallbackUrl: d.CallbackUrl, Oauth2ProviderConfigOutput: d.Oauth2ProviderConfigOutput, Status: d.Status,
 		Confirm: d.Confirm, ScopeMatch: d.ScopeMatch, VendorHost: d.VendorHost, RefreshTokenGraceSeconds: d.RefreshTokenGraceSeconds,
+		RefreshTokenIdleSeconds: d.RefreshTokenIdleSeconds, MinimumValiditySeconds: d.MinimumValiditySeconds,
 	}, nil
+}
+
+// setSeconds sets those options of a provider that are told; nil leaves one as it is.
+func setSeconds(c *provider.Config, grace, idle, validity *int32) {
+	for into, told := range map[*int32]*int32{&c.RefreshTokenGraceSeconds: grace, &c.RefreshTokenIdleSeconds: idle, &c.MinimumValiditySeconds: validity} {
+		if told != nil {
+			*into = *told
+		}
+	}
 }
 
 // GetCallbackUrl tells the callback URL that a provider of that name has or will have: vendors want it before they give the client id that a
@@ -159,16 +167,14 @@ func (c *Control) UpdateOauth2CredentialProvider(ctx context.Context, caller iam
 		p = *current
 		p.Config = config
 		p.Config.Confirm, p.Config.ScopeMatch = current.Config.Confirm, current.Config.ScopeMatch
-		p.Config.RefreshTokenGraceSeconds = current.Config.RefreshTokenGraceSeconds
+		setSeconds(&p.Config, &current.Config.RefreshTokenGraceSeconds, &current.Config.RefreshTokenIdleSeconds, &current.Config.MinimumValiditySeconds)
 		if in.Confirm != nil {
 			p.Config.Confirm = *in.Confirm
 		}
 		if in.ScopeMatch != nil {
 			p.Config.ScopeMatch = *in.ScopeMatch
 		}
-		if in.RefreshTokenGraceSeconds != nil {
-			p.Config.RefreshTokenGraceSeconds = *in.RefreshTokenGraceSeconds
-		}
+		setSeconds(&p.Config, in.RefreshTokenGraceSeconds, in.RefreshTokenIdleSeconds, in.MinimumValiditySeconds)
 		signs, signed := !p.Config.HasSecret(), !current.Config.HasSecret()
 		if signed && !signs && clientSecret.isZero() {
 			return fault.Invalid(clientSecret.path, "is required: with %s none was stored", current.Config.AuthMethod)
@@ -203,6 +209,7 @@ func (c *Control) UpdateOauth2CredentialProvider(ctx context.Context, caller iam
 		CredentialProviderVendor: d.CredentialProviderVendor, CredentialProviderArn: d.CredentialProviderArn, CallbackUrl: d.CallbackUrl,
 		Oauth2ProviderConfigOutput: d.Oauth2ProviderConfigOutput, CreatedTime: d.CreatedTime, LastUpdatedTime: d.LastUpdatedTime, Status: d.Status,
 		Confirm: d.Confirm, ScopeMatch: d.ScopeMatch, VendorHost: d.VendorHost, RefreshTokenGraceSeconds: d.RefreshTokenGraceSeconds,
+		RefreshTokenIdleSeconds: d.RefreshTokenIdleSeconds, MinimumValiditySeconds: d.MinimumValiditySeconds,
 	}, nil
 }
 
@@ -404,8 +411,11 @@ func (c *Control) describeOAuth2Provider(ctx context.Context, p *vault.OAuth2Pro
 	if p.Config.ScopeMatch != "" {
 		out.ScopeMatch = &p.Config.ScopeMatch
 	}
-	if p.Config.RefreshTokenGraceSeconds != 0 {
-		out.RefreshTokenGraceSeconds = &p.Config.RefreshTokenGraceSeconds
+	for into, seconds := range map[**int32]*int32{&out.RefreshTokenGraceSeconds: &p.Config.RefreshTokenGraceSeconds,
+		&out.RefreshTokenIdleSeconds: &p.Config.RefreshTokenIdleSeconds, &out.MinimumValiditySeconds: &p.Config.MinimumValiditySeconds} {
+		if *seconds != 0 {
+			*into = seconds
+		}
 	}
 	if p.Config.Host != "" {
 		out.VendorHost = &p.Config.Host

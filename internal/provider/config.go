@@ -30,6 +30,10 @@ type Config struct {
 	OnBehalfOf       *OnBehalfOf           `json:"onBehalfOf,omitempty"` // CustomOauth2
 	// RefreshTokenGraceSeconds is Vendor.RefreshTokenGrace of this provider; 0: the preset's.
 	RefreshTokenGraceSeconds int32 `json:"refreshTokenGraceSeconds,omitempty"`
+	// RefreshTokenIdleSeconds is Vendor.RefreshTokenIdle of this provider; 0: the preset's.
+	RefreshTokenIdleSeconds int32 `json:"refreshTokenIdleSeconds,omitempty"`
+	// MinimumValiditySeconds is how long tokens must live on when they are handed out, unless a request says otherwise.
+	MinimumValiditySeconds int32 `json:"minimumValiditySeconds,omitempty"`
 }
 
 // Metadata are explicit endpoints (API shape Oauth2AuthorizationServerMetadata).

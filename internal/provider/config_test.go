@@ -54,6 +54,8 @@ func TestSameGeneration(t *testing.T) {
 		{"ScopeMatch", discovered(), func(c *provider.Config) { c.ScopeMatch = wire.ScopeMatchExact }, true},
 		{"signing algorithm", discovered(), func(c *provider.Config) { c.SigningAlgorithm = wire.AlgorithmES256 }, true},
 		{"RefreshTokenGraceSeconds", discovered(), func(c *provider.Config) { c.RefreshTokenGraceSeconds = 30 }, true},
+		{"RefreshTokenIdleSeconds", discovered(), func(c *provider.Config) { c.RefreshTokenIdleSeconds = 30 }, true},
+		{"MinimumValiditySeconds", discovered(), func(c *provider.Config) { c.MinimumValiditySeconds = 30 }, true},
 
 		{"ClientID with Metadata", explicit(), func(c *provider.Config) { c.ClientID = "client-2" }, false},
 		{"Metadata.Issuer", explicit(), func(c *provider.Config) { c.Metadata.Issuer = "https://other.example" }, false},

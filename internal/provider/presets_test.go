@@ -181,6 +181,9 @@ func TestVendorsAreDocumented(t *testing.T) {
 		if p.Lifetime != 0 {
 			fmt.Fprintf(&got, "- Its answers do not say how long a token lives; %s is assumed.\n", p.Lifetime)
 		}
+		if p.RefreshTokenIdle != 0 {
+			fmt.Fprintf(&got, "- A refresh token that is not used for %.0f days ends; Credence uses it in time.\n", p.RefreshTokenIdle.Hours()/24)
+		}
 		fmt.Fprintf(&got, "- Revocation: %s\n", revocationText(p.Revocation))
 		fmt.Fprintf(&got, "- Documentation: <%s>\n", p.Source)
 	}

@@ -44,6 +44,8 @@ type Vendor struct {
 	// RefreshTokenGrace is how long a refresh token that was rotated is answered again with what followed it, so one that may have been spent can be
 	// tried again for so long; 0: the vendor may take that for theft.
 	RefreshTokenGrace time.Duration
+	// RefreshTokenIdle is how long a refresh token may lie unused before the vendor forgets it; 0: no such time is known.
+	RefreshTokenIdle time.Duration
 
 	OnBehalfOf *OnBehalfOf // nil: the vendor has no way
 	Revocation Revocation
@@ -85,6 +87,9 @@ func (r *Resolver) Traits(c Config) Vendor {
 	v.AuthMethod = c.method(v.AuthMethod)
 	if c.RefreshTokenGraceSeconds > 0 {
 		v.RefreshTokenGrace = time.Duration(c.RefreshTokenGraceSeconds) * time.Second
+	}
+	if c.RefreshTokenIdleSeconds > 0 {
+		v.RefreshTokenIdle = time.Duration(c.RefreshTokenIdleSeconds) * time.Second
 	}
 	return v
 }

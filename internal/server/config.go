@@ -38,6 +38,7 @@ type Config struct {
 	KEK                 string // URI; "": the master key file in DataDir
 	Database            string // postgres:// URL of a database that replicas share; "": SQLite in DataDir
 	AllowPrivateHosts   []string
+	NoBackgroundRefresh bool // grants are refreshed only when they are asked for
 	TrustedProxies      []netip.Prefix
 	External            []string // ACCOUNT=PREFIX[;identity=…]: where secrets and keys kept elsewhere may be, see external.ParsePrefixes
 	Log                 *slog.Logger

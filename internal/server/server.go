@@ -143,7 +143,7 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 
 	controlPlane := control.New(control.Config{Vault: v, Store: st, Gate: gate, Resolver: resolver, ARNs: arns, CheckURL: out.CheckURL, PublicURL: s.publicURL})
 	brokerPlane := broker.New(broker.Config{
-		Vault: v, Writes: v, Leases: st, Outbox: st, Gate: gate, Resolver: resolver, OAuth: &oauth.Client{HTTP: out, NotSent: egress.NotSent}, Users: users,
+		Vault: v, Writes: v, Leases: st, Outbox: st, Renewals: st, Gate: gate, Resolver: resolver, OAuth: &oauth.Client{HTTP: out, NotSent: egress.NotSent}, Users: users,
 		ARNs: arns, PublicURL: s.publicURL, Dev: cfg.Dev, Metrics: metrics, Log: cfg.Log,
 	})
 	s.broker = brokerPlane
@@ -291,6 +291,10 @@ func (s *Server) Run(ctx context.Context) error {
 	running.Go(func() { s.Vault.Watch(jobs) })
 	running.Go(func() { s.renewIssuerKeys(jobs) })
 	running.Go(func() { s.broker.RevokeTokens(jobs) })
+	running.Go(func() { s.broker.RecordUses(jobs) })
+	if !s.cfg.NoBackgroundRefresh {
+		running.Go(func() { s.broker.RenewGrants(jobs) })
+	}
 	followed := make(chan struct{})
 	followCtx, stopFollowing := context.WithCancel(context.WithoutCancel(ctx)) // requests under way need it to the end
 	defer stopFollowing()

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -29,6 +30,10 @@ type Grant struct {
 	ObtainedAt                    time.Time // of the access token
 	ExpiresAt                     time.Time // of the access token; zero: the vendor did not say
 	IntentAt                      time.Time // zero unless a refresh was begun and not finished
+	Failures                      int64     // refreshes in a row that came to nothing
+	RetryAt                       time.Time // no refresh is tried before it; in the row by the database's clock, here by this machine's
+	RenewAt                       time.Time // when a refresh is due without being asked for, zero when none is; clocks as of RetryAt
+	UsedAt                        time.Time // when somebody was last known to be served
 	CreatedAt                     time.Time
 	Version                       int64 // rises with every write; 0 for a new grant
 }
@@ -44,17 +49,53 @@ const (
 )
 
 const grantColumns = `account, grant_key, flow, workload, workload_incarnation, provider, provider_incarnation, provider_generation, user_key, keyset, user_name,
-	access_token, refresh_token, token_type, asked_scopes, granted_scopes, resources, audiences, state, last_error, obtained_at, expires_at, intent_at, created_at, version`
+	access_token, refresh_token, token_type, asked_scopes, granted_scopes, resources, audiences, state, last_error, obtained_at, expires_at, intent_at, created_at,
+	failures, retry_at, renew_at, used_at, version`
+
+// grantFields are grantColumns as scanGrant reads them: what the database's clock decides is read as the time that is left.
+var grantFields = strings.NewReplacer("retry_at", left("retry_at"), "renew_at", left("renew_at")).Replace(grantColumns)
+
+func left(column string) string {
+	return "CASE " + column + " WHEN 0 THEN NULL ELSE " + column + " - {now} END"
+}
+
+// ahead scans the milliseconds until a time; NULL is the zero time.
+type ahead struct{ t *time.Time }
+
+func (a ahead) Scan(v any) error {
+	*a.t = time.Time{}
+	switch ms := v.(type) {
+	case nil:
+	case int64:
+		*a.t = time.Now().Add(time.Duration(ms) * time.Millisecond)
+	default:
+		return fmt.Errorf("what is left of a time is a %T", v)
+	}
+	return nil
+}
+
+// until are the milliseconds until a time, which by writes it; 0 only for the zero time.
+func until(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return cmp.Or(time.Until(t).Milliseconds(), -1)
+}
+
+func by(parameter string) string {
+	return "CASE CAST(" + parameter + " AS BIGINT) WHEN 0 THEN 0 ELSE {now} + CAST(" + parameter + " AS BIGINT) END"
+}
 
 func scanGrant(r scanner) (g Grant, err error) {
 	return g, r.Scan(&g.Account, &g.Key, &g.Flow, &g.Workload, &g.WorkloadIncarnation, &g.Provider, &g.ProviderIncarnation, &g.Generation, &g.UserKey, &g.Keyset, &g.UserName,
 		&g.AccessToken, &g.RefreshToken, &g.TokenType, list{&g.AskedScopes}, list{&g.GrantedScopes}, list{&g.Resources}, list{&g.Audiences}, &g.State, &g.LastError,
-		moment{&g.ObtainedAt}, moment{&g.ExpiresAt}, moment{&g.IntentAt}, moment{&g.CreatedAt}, &g.Version)
+		moment{&g.ObtainedAt}, moment{&g.ExpiresAt}, moment{&g.IntentAt}, moment{&g.CreatedAt},
+		&g.Failures, ahead{&g.RetryAt}, ahead{&g.RenewAt}, moment{&g.UsedAt}, &g.Version)
 }
 
 // Grant finds a grant by its key.
 func (s *Store) Grant(ctx context.Context, account, key string) (Grant, error) {
-	return readOne(ctx, s, scanGrant, `SELECT `+grantColumns+` FROM grants WHERE account = $1 AND grant_key = $2`, account, key)
+	return readOne(ctx, s, scanGrant, `SELECT `+grantFields+` FROM grants WHERE account = $1 AND grant_key = $2`, account, key)
 }
 
 // PutGrant adds a grant or replaces the one of its key; fault.NotFound when its workload, provider generation or keyset is gone, or a freeze forbids it.
@@ -69,7 +110,7 @@ func (s *Store) PutGrant(g Grant) (version int64, err error) {
 
 func (t *tx) putGrant(g Grant) (version int64, err error) {
 	return version, t.get([]any{&version}, `INSERT INTO grants (`+grantColumns+`)
-		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, 1
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, `+by("$26")+`, `+by("$27")+`, $28, 1
 		WHERE EXISTS (SELECT 1 FROM workload_identities WHERE account = $1 AND name = $4 AND incarnation = $5)
 		  AND EXISTS (SELECT 1 FROM oauth2_providers WHERE account = $1 AND name = $6 AND incarnation = $7 AND generation = $8)
 		  AND EXISTS (SELECT 1 FROM keysets WHERE account = $1 AND id = $10)
@@ -78,11 +119,12 @@ func (t *tx) putGrant(g Grant) (version int64, err error) {
 			keyset = excluded.keyset, user_name = excluded.user_name, access_token = excluded.access_token, refresh_token = excluded.refresh_token, token_type = excluded.token_type,
 			asked_scopes = excluded.asked_scopes, granted_scopes = excluded.granted_scopes, state = excluded.state, last_error = excluded.last_error,
 			obtained_at = excluded.obtained_at, expires_at = excluded.expires_at, intent_at = excluded.intent_at,
+			failures = excluded.failures, retry_at = excluded.retry_at, renew_at = excluded.renew_at, used_at = excluded.used_at,
 			created_at = CASE WHEN grants.state = 'revoked' THEN excluded.created_at ELSE grants.created_at END, version = grants.version + 1
 		RETURNING version`,
 		g.Account, g.Key, g.Flow, g.Workload, g.WorkloadIncarnation, g.Provider, g.ProviderIncarnation, g.Generation, g.UserKey, g.Keyset, g.UserName,
 		g.AccessToken, g.RefreshToken, g.TokenType, listText(g.AskedScopes), listText(g.GrantedScopes), listText(g.Resources), listText(g.Audiences), g.State, g.LastError,
-		millis(g.ObtainedAt), millis(g.ExpiresAt), millis(g.IntentAt), millis(g.CreatedAt))
+		millis(g.ObtainedAt), millis(g.ExpiresAt), millis(g.IntentAt), millis(g.CreatedAt), g.Failures, until(g.RetryAt), until(g.RenewAt), millis(g.UsedAt))
 }
 
 // UpdateGrant writes the changeable columns of g if the row still has g's version, and returns the new version;
@@ -90,10 +132,11 @@ func (t *tx) putGrant(g Grant) (version int64, err error) {
 func (s *Store) UpdateGrant(g Grant) (version int64, err error) {
 	err = s.write(func(t *tx) error {
 		err := t.get([]any{&version}, `UPDATE grants SET access_token = $4, refresh_token = $5, token_type = $6, asked_scopes = $7, granted_scopes = $8,
-			state = $9, last_error = $10, obtained_at = $11, expires_at = $12, intent_at = $13, version = version + 1
+			state = $9, last_error = $10, obtained_at = $11, expires_at = $12, intent_at = $13,
+			failures = $15, retry_at = `+by("$16")+`, renew_at = `+by("$17")+`, used_at = CASE WHEN $18 > used_at THEN $18 ELSE used_at END, version = version + 1
 			WHERE account = $1 AND grant_key = $2 AND version = $3 AND keyset = $14 RETURNING version`,
 			g.Account, g.Key, g.Version, g.AccessToken, g.RefreshToken, g.TokenType, listText(g.AskedScopes), listText(g.GrantedScopes),
-			g.State, g.LastError, millis(g.ObtainedAt), millis(g.ExpiresAt), millis(g.IntentAt), g.Keyset)
+			g.State, g.LastError, millis(g.ObtainedAt), millis(g.ExpiresAt), millis(g.IntentAt), g.Keyset, g.Failures, until(g.RetryAt), until(g.RenewAt), millis(g.UsedAt))
 		if err == fault.NotFound {
 			return fault.ConcurrentModification
 		}
@@ -139,7 +182,7 @@ func (s *Store) Grants(ctx context.Context, f GrantFilter, p Page) ([]Grant, boo
 		condition += ")"
 	}
 	n := len(args)
-	rows, err := readAll(ctx, s, scanGrant, fmt.Sprintf(`SELECT `+grantColumns+` FROM grants WHERE %s AND grant_key COLLATE "C" > $%d ORDER BY grant_key COLLATE "C" LIMIT $%d`,
+	rows, err := readAll(ctx, s, scanGrant, fmt.Sprintf(`SELECT `+grantFields+` FROM grants WHERE %s AND grant_key COLLATE "C" > $%d ORDER BY grant_key COLLATE "C" LIMIT $%d`,
 		condition, n+1, n+2), append(args, p.After, p.Limit+1)...)
 	rows, more := paged(rows, p.Limit)
 	return rows, more, err
@@ -153,7 +196,8 @@ func (s *Store) RevokeGrants(f GrantFilter) (n int, err error) {
 		if err := t.enqueueRevocations(CauseGrantRevoked, f.Account, joined, args[1:]...); err != nil {
 			return err
 		}
-		n, err = t.count(`UPDATE grants SET state = 'revoked', access_token = NULL, refresh_token = NULL, last_error = '', expires_at = {now}, intent_at = 0, version = version + 1
+		n, err = t.count(`UPDATE grants SET state = 'revoked', access_token = NULL, refresh_token = NULL, last_error = '', expires_at = {now}, intent_at = 0,
+			failures = 0, retry_at = 0, renew_at = 0, version = version + 1
 			WHERE `+condition+` AND state <> 'revoked'`, args...)
 		if err != nil {
 			return err

@@ -93,6 +93,10 @@ func (s *Store) UpdateOAuth2Provider(p OAuth2Provider) error {
 			p.Account, p.Name, p.Incarnation, p.Generation, p.Config, p.ClientSecret, p.ClientSecretAt.ID, p.ClientSecretAt.JSONKey, p.AssertionKey, p.AssertionClaims, millis(p.UpdatedAt), p.Version); err != nil {
 			return err
 		}
+		// What a vendor refused for the provider's sake is worth another try at once.
+		if err := t.exec(`UPDATE grants SET failures = 0, retry_at = 0 WHERE account = $1 AND provider_incarnation = $2 AND failures <> 0`, p.Account, p.Incarnation); err != nil {
+			return err
+		}
 		return t.bumpEpoch(p.Account)
 	})
 }

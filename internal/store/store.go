@@ -258,6 +258,23 @@ func (t *tx) get(dest []any, query string, args ...any) error {
 	return t.engine.classify(t.sql.QueryRowContext(t.ctx, t.engine.sql(query), nulls(args)...).Scan(dest...))
 }
 
+// all scans every row.
+func all[T any](t *tx, scan func(scanner) (T, error), query string, args ...any) (out []T, err error) {
+	rows, err := t.sql.QueryContext(t.ctx, t.engine.sql(query), nulls(args)...)
+	if err != nil {
+		return nil, t.engine.classify(err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, rows.Err()
+}
+
 // nulls makes NULL of nil bytes: drivers disagree about them.
 func nulls(args []any) []any {
 	for i, a := range args {

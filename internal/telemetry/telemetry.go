@@ -25,6 +25,10 @@ type Metrics struct {
 	Audit    *prometheus.CounterVec   // outcome: of decisions recorded
 	Epochs   *prometheus.CounterVec   // outcome: of looks at what other replicas changed
 
+	Renewals       *prometheus.CounterVec // outcome: refreshes that nobody asked for
+	RenewalsDue    prometheus.Gauge
+	ClientRefusals *prometheus.CounterVec // vendor, error code: a provider's client is refused
+
 	Throttled *prometheus.CounterVec // operation: requests over the rate of their account
 
 	Revocations        *prometheus.CounterVec // vendor, outcome: attempts to revoke a grant at its vendor
@@ -53,6 +57,12 @@ func New() *Metrics {
 		Audit:    counter("audit_events_total", "Audit events recorded, or failed to be.", "outcome"),
 		Epochs:   counter("epoch_polls_total", "Looks at what other replicas changed.", "outcome"),
 
+		Renewals: counter("background_refreshes_total", "Refreshes that nobody waited for by how they ended.", "outcome"),
+		RenewalsDue: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: "credence", Name: "background_refreshes_due", Help: "Grants of all replicas whose refresh in the background is due.",
+		}),
+		ClientRefusals: counter("client_refusals_total", "Answers by which a vendor refused a provider's client, for whatever grant.", "vendor", "error"),
+
 		Throttled: counter("throttled_requests_total", "Requests over the rate of their account.", "operation"),
 
 		Revocations: counter("revocations_total", "Attempts to revoke a grant at its vendor.", "vendor", "outcome"),
@@ -60,7 +70,7 @@ func New() *Metrics {
 			Namespace: "credence", Name: "revocations_pending", Help: "Grants of which the vendor has still to be told that they are over.",
 		}),
 	}
-	m.Registry.MustRegister(m.Requests, m.Latency, m.Tokens, m.Consents, m.Refresh, m.Vendor, m.Cache, m.Audit, m.Epochs, m.Throttled, m.Revocations, m.RevocationsPending,
+	m.Registry.MustRegister(m.Requests, m.Latency, m.Tokens, m.Consents, m.Refresh, m.Vendor, m.Cache, m.Audit, m.Epochs, m.Throttled, m.Renewals, m.RenewalsDue, m.ClientRefusals, m.Revocations, m.RevocationsPending,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -77,6 +77,16 @@ func (v *Vault) UpdateGrant(g store.Grant) (version int64, err error) {
 	return v.store.UpdateGrant(g)
 }
 
+// MarkUsed writes down that grants are in use.
+func (v *Vault) MarkUsed(uses []store.Use) error {
+	defer func() {
+		for _, u := range uses {
+			v.grants.forget(key(u.Account, u.Key))
+		}
+	}()
+	return v.store.MarkUsed(uses)
+}
+
 // Grants lists a page of grants by key, as the database has them now.
 func (v *Vault) Grants(ctx context.Context, f store.GrantFilter, p store.Page) ([]store.Grant, bool, error) {
 	return v.store.Grants(ctx, f, p)

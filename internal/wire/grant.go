@@ -49,6 +49,9 @@ type Grant struct {
 	CreatedTime                    Time       `json:"createdTime" wire:"required"`
 	RefreshedTime                  *Time      `json:"refreshedTime,omitzero"` // when its access token was obtained
 	ExpiresAt                      *Time      `json:"expiresAt,omitzero"`     // of its access token; of a revoked grant, when that was
+	UsedTime                       *Time      `json:"usedTime,omitzero"`      // when somebody was last served, to an hour
+	RenewalTime                    *Time      `json:"renewalTime,omitzero"`   // when it is refreshed in the background
+	RetryTime                      *Time      `json:"retryTime,omitzero"`     // before which its vendor is not asked again
 	LastError                      *string    `json:"lastError,omitzero"`     // the vendor's error code, or what we noticed
 	NextStep                       string     `json:"nextStep" wire:"required"`
 }

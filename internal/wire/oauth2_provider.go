@@ -12,6 +12,10 @@ type CreateOauth2CredentialProviderInput struct {
 	VendorHost *string `json:"vendorHost" header:"X-Credence-Vendor-Host" wire:"len=1..253,pattern=host"`
 	// RefreshTokenGraceSeconds, an extension, is how long the vendor still takes a refresh token that it has rotated, and answers what it answered before.
 	RefreshTokenGraceSeconds *int32 `json:"refreshTokenGraceSeconds" header:"X-Credence-Refresh-Token-Grace-Seconds" wire:"range=0..3600"`
+	// RefreshTokenIdleSeconds, an extension, is how long a refresh token may lie unused before the vendor forgets it; it is used in time.
+	RefreshTokenIdleSeconds *int32 `json:"refreshTokenIdleSeconds" header:"X-Credence-Refresh-Token-Idle-Seconds" wire:"range=0..63072000"`
+	// MinimumValiditySeconds, an extension, is that of requests for tokens which do not say any.
+	MinimumValiditySeconds *int32 `json:"minimumValiditySeconds" header:"X-Credence-Minimum-Validity-Seconds" wire:"range=0..86400"`
 }
 
 // CreateOauth2CredentialProviderOutput is the answer of CreateOauth2CredentialProvider. CallbackUrl is what to register at the vendor.
@@ -28,6 +32,8 @@ type CreateOauth2CredentialProviderOutput struct {
 	ScopeMatch                 *ScopeMatch                 `json:"scopeMatch,omitzero"`               // extension
 	VendorHost                 *string                     `json:"vendorHost,omitzero"`               // extension
 	RefreshTokenGraceSeconds   *int32                      `json:"refreshTokenGraceSeconds,omitzero"` // extension
+	RefreshTokenIdleSeconds    *int32                      `json:"refreshTokenIdleSeconds,omitzero"`  // extension
+	MinimumValiditySeconds     *int32                      `json:"minimumValiditySeconds,omitzero"`   // extension
 }
 
 // GetOauth2CredentialProviderInput is the request of GetOauth2CredentialProvider.
@@ -53,6 +59,8 @@ type GetOauth2CredentialProviderOutput struct {
 	ScopeMatch                 *ScopeMatch                 `json:"scopeMatch,omitzero"`               // extension
 	VendorHost                 *string                     `json:"vendorHost,omitzero"`               // extension
 	RefreshTokenGraceSeconds   *int32                      `json:"refreshTokenGraceSeconds,omitzero"` // extension
+	RefreshTokenIdleSeconds    *int32                      `json:"refreshTokenIdleSeconds,omitzero"`  // extension
+	MinimumValiditySeconds     *int32                      `json:"minimumValiditySeconds,omitzero"`   // extension
 }
 
 // ListOauth2CredentialProvidersInput is the request of ListOauth2CredentialProviders. NextToken is that of the answer before.
@@ -85,6 +93,10 @@ type UpdateOauth2CredentialProviderInput struct {
 	ScopeMatch                *ScopeMatch                `json:"scopeMatch" header:"X-Credence-Scope-Match"`                                                    // extension
 	VendorHost                *string                    `json:"vendorHost" header:"X-Credence-Vendor-Host" wire:"len=1..253,pattern=host"`                     // extension
 	RefreshTokenGraceSeconds  *int32                     `json:"refreshTokenGraceSeconds" header:"X-Credence-Refresh-Token-Grace-Seconds" wire:"range=0..3600"` // extension
+	// RefreshTokenIdleSeconds, an extension, is how long a refresh token may lie unused before the vendor forgets it; it is used in time.
+	RefreshTokenIdleSeconds *int32 `json:"refreshTokenIdleSeconds" header:"X-Credence-Refresh-Token-Idle-Seconds" wire:"range=0..63072000"`
+	// MinimumValiditySeconds, an extension, is that of requests for tokens which do not say any.
+	MinimumValiditySeconds *int32 `json:"minimumValiditySeconds" header:"X-Credence-Minimum-Validity-Seconds" wire:"range=0..86400"`
 }
 
 // UpdateOauth2CredentialProviderOutput is the answer of UpdateOauth2CredentialProvider.
@@ -104,6 +116,8 @@ type UpdateOauth2CredentialProviderOutput struct {
 	ScopeMatch                 *ScopeMatch                 `json:"scopeMatch,omitzero"`               // extension
 	VendorHost                 *string                     `json:"vendorHost,omitzero"`               // extension
 	RefreshTokenGraceSeconds   *int32                      `json:"refreshTokenGraceSeconds,omitzero"` // extension
+	RefreshTokenIdleSeconds    *int32                      `json:"refreshTokenIdleSeconds,omitzero"`  // extension
+	MinimumValiditySeconds     *int32                      `json:"minimumValiditySeconds,omitzero"`   // extension
 }
 
 // DeleteOauth2CredentialProviderInput is the request of DeleteOauth2CredentialProvider.

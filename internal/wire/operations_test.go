@@ -77,11 +77,12 @@ var extensionMembers = map[string][]string{
 	"GetWorkloadIdentityOutput":            {"completeBySessionUri"},
 	"UpdateWorkloadIdentityInput":          {"completeBySessionUri"},
 	"UpdateWorkloadIdentityOutput":         {"completeBySessionUri"},
-	"CreateOauth2CredentialProviderInput":  {"confirm", "scopeMatch", "vendorHost", "refreshTokenGraceSeconds"},
-	"CreateOauth2CredentialProviderOutput": {"confirm", "scopeMatch", "vendorHost", "refreshTokenGraceSeconds"},
-	"GetOauth2CredentialProviderOutput":    {"confirm", "scopeMatch", "vendorHost", "refreshTokenGraceSeconds"},
-	"UpdateOauth2CredentialProviderInput":  {"confirm", "scopeMatch", "vendorHost", "refreshTokenGraceSeconds"},
-	"UpdateOauth2CredentialProviderOutput": {"confirm", "scopeMatch", "vendorHost", "refreshTokenGraceSeconds"},
+	"CreateOauth2CredentialProviderInput":  {"confirm", "scopeMatch", "vendorHost", "refreshTokenGraceSeconds", "refreshTokenIdleSeconds", "minimumValiditySeconds"},
+	"CreateOauth2CredentialProviderOutput": {"confirm", "scopeMatch", "vendorHost", "refreshTokenGraceSeconds", "refreshTokenIdleSeconds", "minimumValiditySeconds"},
+	"GetOauth2CredentialProviderOutput":    {"confirm", "scopeMatch", "vendorHost", "refreshTokenGraceSeconds", "refreshTokenIdleSeconds", "minimumValiditySeconds"},
+	"UpdateOauth2CredentialProviderInput":  {"confirm", "scopeMatch", "vendorHost", "refreshTokenGraceSeconds", "refreshTokenIdleSeconds", "minimumValiditySeconds"},
+	"UpdateOauth2CredentialProviderOutput": {"confirm", "scopeMatch", "vendorHost", "refreshTokenGraceSeconds", "refreshTokenIdleSeconds", "minimumValiditySeconds"},
+	"GetResourceOauth2TokenInput":          {"minimumValiditySeconds"},
 	"GetResourceOauth2TokenOutput":         {"accessTokenExpiresAt", "grantedScopes", "tokenType"},
 }
 

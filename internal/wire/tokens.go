@@ -43,6 +43,8 @@ type GetResourceOauth2TokenInput struct {
 	CustomState                    *secret.String           `json:"customState" wire:"len=1..4096"`
 	Resources                      []string                 `json:"resources" wire:"items=0..20,each.len=1..2048"`
 	Audiences                      []string                 `json:"audiences" wire:"items=0..20,each.len=1..2048"`
+	// MinimumValiditySeconds, an extension, is how long the token must live on: one of shorter life is refreshed first.
+	MinimumValiditySeconds *int32 `json:"minimumValiditySeconds" header:"X-Credence-Minimum-Validity-Seconds" wire:"range=0..86400"`
 }
 
 // GetResourceOauth2TokenOutput is the answer of GetResourceOauth2Token: an access token, or the authorization session that will yield one.

@@ -202,6 +202,8 @@ CREATE TABLE tags (
 -- grant_key is the broker's digest over everything that two requests must share to share a token.
 -- keyset is the id of the keyset that sealed the row. intent_at is set while a refresh token may be at the vendor and its outcome is not yet written here.
 -- A grant that is revoked has no tokens, and ended at expires_at.
+-- failures counts the refreshes in a row that came to nothing. No refresh is tried before retry_at; at renew_at one is due without being asked for, 0 when
+-- none is: both by the database's clock. used_at is when somebody was last known to be served.
 CREATE TABLE grants (
     account              TEXT NOT NULL,
     grant_key            TEXT NOT NULL,
@@ -226,6 +228,10 @@ CREATE TABLE grants (
     obtained_at          BIGINT NOT NULL,
     expires_at           BIGINT NOT NULL,
     intent_at            BIGINT NOT NULL,
+    failures             BIGINT NOT NULL,
+    retry_at             BIGINT NOT NULL,
+    renew_at             BIGINT NOT NULL,
+    used_at              BIGINT NOT NULL,
     created_at           BIGINT NOT NULL,
     version              BIGINT NOT NULL,
     PRIMARY KEY (account, grant_key)
@@ -234,6 +240,7 @@ CREATE INDEX grants_workload ON grants (account, workload_incarnation);
 CREATE INDEX grants_provider ON grants (account, provider_incarnation);
 CREATE INDEX grants_user ON grants (account, user_key);
 CREATE INDEX grants_expiry ON grants (expires_at) WHERE refresh_token IS NULL;
+CREATE INDEX grants_renewal ON grants (renew_at) WHERE renew_at <> 0;
 
 -- id and completion_id are digests: whoever reads the table can neither open nor complete a session.
 CREATE TABLE authorization_sessions (
