@@ -6,9 +6,10 @@ test:
 	.ci/setup
 	. .ci/flags && go test ./...
 
-# As test, and the key management services against a real HashiCorp Vault, whose first build takes minutes.
+# As test, the key management services against a real HashiCorp Vault, whose first build takes minutes, and a copy of 100,000 grants to PostgreSQL and back.
 test-full: test
 	. .ci/flags && go test -tags full -run "Bao|Real" ./internal/kms ./internal/openbao
+	go test -count=1 -v -run '^TestCopyOfManyGrants$$' ./internal/store -args -copy-grants=100000
 
 lint:
 	.ci/lint

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
 	data "github.com/aws/aws-sdk-go-v2/service/bedrockagentcore/types"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"credence/internal/testenv"
 )
@@ -28,6 +30,8 @@ const (
 type user struct {
 	name   string
 	vendor *vendor
+	// atLeast is how long tokens must live on; 0: as the provider says.
+	atLeast time.Duration
 
 	mu      sync.Mutex
 	wat     *string
@@ -73,6 +77,10 @@ func (in *installation) token(ctx context.Context, r *replica, u *user, session 
 	return in.data(r).GetResourceOauth2Token(ctx, &bedrockagentcore.GetResourceOauth2TokenInput{
 		WorkloadIdentityToken: wat, ResourceCredentialProviderName: &u.vendor.name, Oauth2Flow: data.Oauth2FlowTypeUserFederation, Scopes: []string{"read"},
 		ResourceOauth2ReturnUrl: aws.String(testenv.ReturnURL), SessionUri: session,
+	}, func(o *bedrockagentcore.Options) {
+		if u.atLeast > 0 {
+			o.APIOptions = append(o.APIOptions, smithyhttp.AddHeaderValue("X-Credence-Minimum-Validity-Seconds", strconv.Itoa(int(u.atLeast.Seconds()))))
+		}
 	})
 }
 

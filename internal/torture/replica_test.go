@@ -48,8 +48,8 @@ type replica struct {
 	mu   sync.Mutex // guards said
 }
 
-// install builds the program and starts n replicas on a new database; the first of them makes the administrator. Browsers come to the first.
-func install(t testing.TB, n int) *installation {
+// install builds the program and starts n replicas with flags on a new database; the first of them makes the administrator. Browsers come to the first.
+func install(t testing.TB, n int, flags ...string) *installation {
 	t.Helper()
 	dir := t.TempDir()
 	program, key := filepath.Join(dir, "credence"), filepath.Join(dir, "master.key")
@@ -79,6 +79,7 @@ func install(t testing.TB, n int) *installation {
 		r.program = []string{program, "serve", "--dev", "--listen", strings.TrimPrefix(r.url, "http://"), "--public-url", public,
 			"--data-dir", filepath.Join(dir, fmt.Sprint("data", i)), "--kek", "file:" + key, "--log-level", "warn",
 			"--database", fmt.Sprintf("postgres://credence@%s%s?sslmode=disable", r.proxy.listener.Addr(), u.Path)}
+		r.program = append(r.program, flags...)
 		in.replicas = append(in.replicas, r)
 		r.start()
 		r.ready()

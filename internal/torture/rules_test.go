@@ -13,6 +13,7 @@ import (
 // What is taken away at one replica is served by no other: not by one that was asleep, not even to requests that came while it slept; and not by one that
 // has been cut off from the database for a second.
 func TestReplicaThatMissedADeletion(t *testing.T) {
+	t.Parallel()
 	in := install(t, 2)
 	in.addWorkload()
 	here, there := in.replicas[0], in.replicas[1]
