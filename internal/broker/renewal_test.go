@@ -34,6 +34,7 @@ func TestRenewalBeforeTheEnd(t *testing.T) {
 		defer runs(replicas...)()
 		f.vendor.Set(func(b *fakeidp.Behaviour) { b.Stall = 2 * time.Second })
 		tokens := map[string]bool{first: true}
+		var newest, since time.Time
 		for start := time.Now(); time.Since(start) < 5*time.Minute; time.Sleep(time.Second) {
 			for _, r := range replicas {
 				asked := time.Now()
@@ -41,7 +42,11 @@ func TestRenewalBeforeTheEnd(t *testing.T) {
 				if waited := time.Since(asked); waited > time.Second { // the vendor takes two
 					t.Fatalf("waited %v", waited)
 				}
-				tokens[token] = true
+				if info, _ := f.vendor.Introspect(token); !tokens[token] {
+					tokens[token], newest, since = true, info.Expiry, time.Now()
+				} else if info.Expiry.Before(newest) && time.Since(since) > time.Second {
+					t.Fatal("a replica serves a token that another has renewed")
+				}
 				if info, _ := f.vendor.Introspect(token); time.Until(info.Expiry) < 5*time.Second { // a tenth of its life is 6 s
 					t.Fatalf("served until %v before its end", time.Until(info.Expiry))
 				}

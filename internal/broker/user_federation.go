@@ -23,7 +23,7 @@ func (b *Broker) userFederation(ctx context.Context, r request) (*wire.GetResour
 	var g store.Grant
 	var err error
 	// The second look is at the database: no user is asked for what he gave to another replica just now.
-	for _, find := range []func(context.Context, string, string) (store.Grant, error){b.Vault.Grant, b.Vault.ReloadGrant} {
+	for _, find := range []func(context.Context, string, string) (store.Grant, error){b.grant, b.Vault.ReloadGrant} {
 		if g, err = find(ctx, r.agent.account, r.key); errors.Is(err, fault.NotFound) || err == nil && forced(r.in) {
 			break
 		}
@@ -96,6 +96,15 @@ func (b *Broker) still(ctx context.Context, g store.Grant) (store.Grant, error) 
 		return g, errDead
 	}
 	return now, err
+}
+
+// grant finds a grant as it is remembered, unless somebody else has renewed it by now, or is at it: some vendors end the old token then.
+func (b *Broker) grant(ctx context.Context, account, key string) (store.Grant, error) {
+	g, err := b.Vault.Grant(ctx, account, key)
+	if err == nil && (!g.IntentAt.IsZero() || !g.RenewAt.IsZero() && time.Now().After(g.RenewAt)) {
+		return b.Vault.ReloadGrant(ctx, account, key)
+	}
+	return g, err
 }
 
 // sessionRequest is what an authorization session remembers of the request, sealed.

@@ -36,18 +36,25 @@ const (
 
 // Everything fails, all the time, and then all is well again: no grant is lost, no refresh token used twice, no token handed to anybody else.
 func TestTorture(t *testing.T) {
-	run := &torture{installation: install(t, *replicas), began: map[string]bool{}, busy: map[*replica]bool{}, did: map[string]int{}}
+	phase := func(name string, do func()) {
+		start := time.Now()
+		do()
+		t.Logf("%s took %s", name, time.Since(start).Round(100*time.Millisecond))
+	}
+	var in *installation
+	phase("start", func() { in = install(t, *replicas) })
+	run := &torture{installation: in, began: map[string]bool{}, busy: map[*replica]bool{}, did: map[string]int{}}
 	run.kind = startVendor(t, "kind", lifetime, grace)
 	run.strict = startVendor(t, "strict", lifetime, 0)
 	run.addWorkload()
 	run.register(run.kind)
 	run.register(run.strict)
-	run.consents()
+	phase("consents", run.consents)
 	if t.Failed() {
 		return
 	}
-	run.everythingFails()
-	run.allIsWell()
+	phase("failures", run.everythingFails)
+	phase("recovery", run.allIsWell)
 	run.report()
 }
 
@@ -64,7 +71,6 @@ type torture struct {
 }
 
 func (run *torture) consents() {
-	start := time.Now()
 	turns := make(chan struct{}, 8)
 	var all sync.WaitGroup
 	for i := range *grants {
@@ -80,7 +86,6 @@ func (run *torture) consents() {
 		})
 	}
 	all.Wait()
-	run.t.Logf("%d consents in %s", len(run.users), time.Since(start).Round(time.Millisecond))
 }
 
 // everythingFails reads and breaks things until the time is up.
