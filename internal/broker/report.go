@@ -40,7 +40,11 @@ func (b *Broker) ReportBadToken(ctx context.Context, c iam.Caller, in *wire.Repo
 		return nil, err
 	}
 	now, err := share(b, "report "+g.Account+g.Key+hash, 0, func() (store.Grant, error) {
-		return b.renewBad(context.WithoutCancel(ctx), p, g, hash)
+		now, err := b.renewBad(context.WithoutCancel(ctx), p, g, hash)
+		if err == nil { // the others would serve it until it is to be renewed
+			err = b.Vault.TellReplicas(g.Account)
+		}
+		return now, err
 	})
 	if err != nil {
 		return nil, err

@@ -161,3 +161,26 @@ func TestReportBadTokenInput(t *testing.T) {
 	_, err = f.ReportBadToken(context.Background(), f.caller, &wire.ReportBadTokenInput{WorkloadIdentityToken: new(secret.New("x")), ResourceCredentialProviderName: new("vendor"), AccessToken: token})
 	is(t, err, fault.Unauthorized, "")
 }
+
+// A token that was reported to one replica is served by no other one a second later.
+func TestReportBadTokenReachesReplicas(t *testing.T) {
+	timed(t, func(t *testing.T, f *fixture, first string) {
+		f.replicas = true
+		other := f.replica()
+		ctx, cancel := context.WithCancel(t.Context())
+		var following sync.WaitGroup
+		following.Go(func() { other.Vault.Follow(ctx) })
+		defer following.Wait()
+		defer cancel()
+		time.Sleep(time.Second)
+		if other.token("alice") != first || other.token("alice") != first {
+			t.Fatal("another token")
+		}
+		_, err := f.report("alice", first)
+		f.must(err)
+		time.Sleep(time.Second)
+		if other.token("alice") == first {
+			t.Error("another replica serves a token that its resource refuses")
+		}
+	})
+}

@@ -84,6 +84,11 @@ func (s *Store) PutUserPolicy(account, user, name, document string, at time.Time
 	})
 }
 
+// BumpEpoch tells every replica that what it remembers of the account may be gone.
+func (s *Store) BumpEpoch(account string) error {
+	return s.write(func(t *tx) error { return t.bumpEpoch(account) })
+}
+
 // UserPolicies lists the policy documents of a user.
 func (s *Store) UserPolicies(ctx context.Context, account, user string) ([]string, error) {
 	return readAll(ctx, s, func(r scanner) (d string, err error) { return d, r.Scan(&d) },

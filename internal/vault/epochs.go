@@ -84,3 +84,6 @@ func (v *Vault) Follow(ctx context.Context) {
 		}
 	}
 }
+
+// TellReplicas has all replicas forget what they remember of an account.
+func (v *Vault) TellReplicas(account string) error { return v.store.BumpEpoch(account) }
