@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/url"
 	"slices"
 	"time"
@@ -30,7 +31,8 @@ const (
 	CauseForeignBrowser Cause = "foreign_browser" // the answer came to a browser that did not start this attempt, or to another callback
 	CauseWrongIssuer    Cause = "wrong_issuer"    // another server than the provider's answered
 	CauseProviderGone   Cause = "provider_gone"   // deleted or changed since the session began
-	CauseVendorAway     Cause = "vendor_away"     // its discovery document cannot be had
+	CauseVendorAway     Cause = "vendor_away"     // its discovery document cannot be had, or it does not answer a pushed request
+	CauseVendorRefused  Cause = "vendor_refused"  // it does not take the authorization request
 )
 
 // Interruption is why a browser cannot go on, and, where that helps, the link that starts anew.
@@ -255,7 +257,37 @@ func (b *Broker) vendorURL(ctx context.Context, s store.Session, p *vault.OAuth2
 	if slices.Contains(r.Scopes, "openid") {
 		req.Nonce = rand.Text() // some servers demand one; the ID token that would repeat it is not used
 	}
-	return req.URL()
+	return b.front(ctx, p, v, s.Workload, req)
+}
+
+// front is where the browser takes an authorization request: to the vendor, which it was pushed to where the vendor takes that.
+func (b *Broker) front(ctx context.Context, p *vault.OAuth2Provider, v provider.Vendor, workload string, req oauth.AuthorizationRequest) (location string, _ error) {
+	switch {
+	case v.PushEndpoint == "" && v.PushRequired:
+		return "", &Interruption{Cause: CauseVendorRefused, Err: errors.New("the vendor requires pushed authorization requests, but its metadata has no pushed_authorization_request_endpoint")}
+	case v.PushEndpoint == "":
+		return req.URL()
+	case !v.Has(v.PushEndpoint):
+		return "", &Interruption{Cause: CauseVendorRefused, Err: fmt.Errorf("the pushed_authorization_request_endpoint %q is on no host of the vendor", v.PushEndpoint)}
+	}
+	auth, err := b.clientAuth(ctx, p, v, workload, v.PushEndpoint)
+	if err != nil {
+		return "", err
+	}
+	e := endpointWith(v, auth)
+	e.URL = v.PushEndpoint
+	_, err = b.vendorCall(ctx, p.Row.Account, e.URL, v, "pushed_authorization", func(ctx context.Context) (_ oauth.Token, err error) {
+		location, err = b.OAuth.PushAuthorization(ctx, e, req)
+		return oauth.Token{}, err
+	})
+	if refused, ok := errors.AsType[*oauth.Error](err); ok {
+		cause := CauseVendorAway
+		if refused.Outcome == oauth.Refused {
+			cause = CauseVendorRefused
+		}
+		return "", &Interruption{Cause: cause, Err: err}
+	}
+	return location, err
 }
 
 // Closing is where a browser goes after the vendor's answer was taken, and the cookie that it needs no longer.

@@ -140,23 +140,29 @@ func (b *Broker) vendorCall(ctx context.Context, account, target string, v provi
 
 // endpoint is the token endpoint of a provider with its client authentication, which is good for one request of a workload identity.
 func (b *Broker) endpoint(ctx context.Context, p *vault.OAuth2Provider, v provider.Vendor, workload string) (oauth.Endpoint, error) {
+	auth, err := b.clientAuth(ctx, p, v, workload, v.TokenEndpoint)
+	return endpointWith(v, auth), err
+}
+
+// clientAuth is how the client of a provider authenticates one request of a workload identity to target, an endpoint of its vendor.
+func (b *Broker) clientAuth(ctx context.Context, p *vault.OAuth2Provider, v provider.Vendor, workload, target string) (oauth.ClientAuth, error) {
 	auth := oauth.ClientAuth{Method: v.AuthMethod, ID: p.Config.ClientID}
 	var err error
 	switch {
 	case p.Config.AuthMethod == wire.MethodAwsIamIdTokenJwt:
-		auth.Assertion, err = b.idToken(ctx, p, v, workload)
+		auth.Assertion, err = b.idToken(ctx, p, v, workload, target)
 	case auth.Method == oauth.PrivateKeyJWT:
-		auth.Assertion, err = b.Vault.SignClientAssertion(ctx, p, v)
+		auth.Assertion, err = b.Vault.SignClientAssertion(ctx, p, v, target)
 	default:
 		auth.Secret, err = b.Vault.ClientSecret(ctx, p)
 	}
-	return endpointWith(v, auth), err
+	return auth, err
 }
 
 // idToken is what the account, as an issuer, says to the vendor of a provider of one of its workload identities.
-func (b *Broker) idToken(ctx context.Context, p *vault.OAuth2Provider, v provider.Vendor, workload string) (secret.String, error) {
+func (b *Broker) idToken(ctx context.Context, p *vault.OAuth2Provider, v provider.Vendor, workload, target string) (secret.String, error) {
 	account := p.Row.Account
-	return b.Vault.SignWorkloadToken(ctx, p, v, vault.IssuerURL(b.PublicURL, account), b.ARNs.Workload(account, workload), b.ARNs.Region)
+	return b.Vault.SignWorkloadToken(ctx, p, v, target, vault.IssuerURL(b.PublicURL, account), b.ARNs.Workload(account, workload), b.ARNs.Region)
 }
 
 func endpointWith(v provider.Vendor, auth oauth.ClientAuth) oauth.Endpoint {

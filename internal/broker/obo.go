@@ -88,7 +88,7 @@ func (b *Broker) exchangeJWT(ctx context.Context, r request, end time.Time) (sto
 		actorToken, err = b.actorToken(ctx, r, how.ActorScopes)
 	case wire.ActorAwsIamIdTokenJwt:
 		actorTokenType = oauth.TokenTypeJWT
-		actorToken, err = b.idToken(ctx, r.provider, v, r.agent.row.Name)
+		actorToken, err = b.idToken(ctx, r.provider, v, r.agent.row.Name, v.TokenEndpoint)
 	}
 	if err != nil {
 		return store.Grant{}, err

@@ -200,11 +200,11 @@ func (b *Broker) revoke(ctx context.Context, r *store.Revocation) (state store.R
 	} else if inUse {
 		return store.RevocationKept, "not sent: the vendor might end another grant, which is in use, with it", nil
 	}
-	e, err := b.revocationEndpoint(ctx, p, v, r.Grant.Workload)
-	if err != nil {
-		return "", "", err
-	}
 	if v.Revocation.Token == oauth.AccessToken && r.Grant.RefreshToken != nil && !valid(r.Grant) {
+		e, err := b.endpoint(ctx, p, v, r.Grant.Workload)
+		if err != nil {
+			return "", "", err
+		}
 		if dead, err := b.refreshToRevoke(ctx, r, v, e); dead || err != nil {
 			return store.RevocationDone, "the refresh token was not alive any more", err
 		}
@@ -228,10 +228,9 @@ func (b *Broker) revoke(ctx context.Context, r *store.Revocation) (state store.R
 		if err != nil {
 			return "", "", err
 		}
-		if e, err = b.revocationEndpoint(ctx, p, v, r.Grant.Workload); err != nil { // an assertion is used once
+		if to.Auth, err = b.revocationAuth(ctx, p, v, r.Grant.Workload); err != nil { // an assertion is used once
 			return "", "", err
 		}
-		to.Auth = e.Auth
 		if v.Revocation.Auth != "" {
 			to.Auth.Method = v.Revocation.Auth
 		}
@@ -253,13 +252,13 @@ func (b *Broker) revoke(ctx context.Context, r *store.Revocation) (state store.R
 	return store.RevocationDone, answer, nil
 }
 
-// revocationEndpoint is endpoint; a secret that is kept elsewhere may be gone by now, and some vendors do without.
-func (b *Broker) revocationEndpoint(ctx context.Context, p *vault.OAuth2Provider, v provider.Vendor, workload string) (oauth.Endpoint, error) {
-	e, err := b.endpoint(ctx, p, v, workload)
+// revocationAuth is clientAuth; a secret that is kept elsewhere may be gone by now, and some vendors do without.
+func (b *Broker) revocationAuth(ctx context.Context, p *vault.OAuth2Provider, v provider.Vendor, workload string) (oauth.ClientAuth, error) {
+	auth, err := b.clientAuth(ctx, p, v, workload, v.Revocation.Endpoint)
 	if errors.Is(err, fault.NotFound) || errors.Is(err, fault.AccessDenied) {
-		return endpointWith(v, oauth.ClientAuth{Method: v.AuthMethod, ID: p.Config.ClientID}), nil
+		return oauth.ClientAuth{Method: v.AuthMethod, ID: p.Config.ClientID}, nil
 	}
-	return e, err
+	return auth, err
 }
 
 // revokeToken is one call to a revocation endpoint, with its own deadline and metric.

@@ -2,6 +2,9 @@ package e2e
 
 import (
 	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,7 +12,7 @@ import (
 )
 
 // A client without a secret: its assertions are signed by a key that is registered at a real vendor by its public half. It gets tokens of its own and of a user, and
-// refreshes them; with its key disabled it is nobody.
+// refreshes them; with its key disabled it is nobody. The vendor takes this client's authorization requests only by its back channel.
 func TestPrivateKeyJWTAtRealVendor(t *testing.T) {
 	t.Parallel()
 	e := testenv.Start(t)
@@ -52,6 +55,16 @@ func TestPrivateKeyJWTAtRealVendor(t *testing.T) {
 		"workloadIdentityToken": a.wat("signing", "sigrid"), "resourceCredentialProviderName": "signed", "oauth2Flow": "USER_FEDERATION",
 		"scopes": []string{"openid", "offline_access"}, "resourceOauth2ReturnUrl": app.ReturnURL, "customParameters": object{"prompt": "consent"},
 	}}
+	stay := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	direct, err := stay.Get(v.issuer + "/auth?" + url.Values{"client_id": {client}, "response_type": {"code"}, "redirect_uri": {made.CallbackURL}, "scope": {"openid"},
+		"code_challenge": {"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"}, "code_challenge_method": {"S256"}}.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = direct.Body.Close()
+	if !strings.Contains(direct.Header.Get("Location"), "error=invalid_request") {
+		t.Fatalf("the vendor takes a request that was not pushed: %d %s", direct.StatusCode, direct.Header.Get("Location"))
+	}
 	c.begin()
 	b := newTab(t)
 	c.leave(b, "Sign-in")

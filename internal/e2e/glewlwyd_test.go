@@ -183,6 +183,7 @@ func (a *glewlwydAPI) configure(v *vendor) error {
 			"refresh-token-rolling": true, "refresh-token-one-use": "always", "auth-type-code-revoke-replayed": true,
 			"auth-type-code-enabled": true, "auth-type-refresh-enabled": true, "auth-type-client-enabled": true, "allow-non-oidc": true,
 			"pkce-allowed": true, "pkce-required": true, "pkce-method-plain-allowed": false,
+			"oauth-par-allowed": true, "oauth-par-required": true, "oauth-par-request_uri-prefix": "urn:ietf:params:oauth:request_uri:", "oauth-par-duration": 90,
 			"introspection-revocation-allowed": true, "introspection-revocation-allow-target-client": true, "oauth-rar-allowed": false,
 		}}),
 		a.do(http.MethodPut, "/scope/openid", object{"name": "openid", "display_name": "openid", "description": "Who you are", "password_required": true, "scheme": object{}}),

@@ -29,8 +29,11 @@ var s256 = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
 // serveAuthorize is the authorization endpoint (RFC 6749 section 4.1.1). The request is in the query; a POST adds the decision of loginPage.
 func (v *Vendor) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 	b := v.snapshot()
-	query := r.URL.Query()
-	callback, problem := v.callback(query)
+	query, problem := v.request(r.URL.Query(), b)
+	var callback *url.URL
+	if problem == "" {
+		callback, problem = v.callback(query)
+	}
 	if problem != "" {
 		http.Error(w, problem, http.StatusBadRequest) // a page: an answer for a wrong client or redirect URI is sent nowhere
 		return
@@ -57,6 +60,7 @@ func (v *Vendor) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 
+	v.answered(r.URL.Query().Get("request_uri"))
 	answer := callback.Query()
 	if err != nil {
 		answer.Set("error", err.code)

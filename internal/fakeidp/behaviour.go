@@ -18,6 +18,9 @@ type Behaviour struct {
 	ShowLogin    bool          // show a form that asks for the user name, with Approve and Deny, instead of approving at once
 	Deny         string        // send this error code back, before any form
 	CodeLifetime time.Duration // 0 = 10 minutes, the most that RFC 6749 section 4.1.2 recommends
+	Pushed       bool          // the metadata offer pushed authorization requests (RFC 9126)
+	PushRequired bool          // there are no others
+	PushStatus   int           // the endpoint for them answers this status instead
 	OmitIss      bool          // no iss at the callback, though the metadata promise it (RFC 9207)
 	LieAboutIss  string        // this iss at the callback
 

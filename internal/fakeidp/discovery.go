@@ -25,6 +25,12 @@ func (v *Vendor) serveDiscovery(w http.ResponseWriter, _ *http.Request) {
 		"subject_types_supported":                        []string{"public"},
 		"id_token_signing_alg_values_supported":          []string{"RS256"},
 	}
+	if b.Pushed {
+		metadata["pushed_authorization_request_endpoint"] = v.base + "/par"
+	}
+	if b.PushRequired {
+		metadata["require_pushed_authorization_requests"] = true
+	}
 	if b.LieInDiscovery != "" {
 		metadata["issuer"] = b.LieInDiscovery
 	}

@@ -43,6 +43,7 @@ type Vendor struct {
 	families      []*family
 	killed        int
 	codes         map[string]*code
+	pushed        map[string]pushed // by request_uri
 	accessTokens  map[string]*accessToken
 	refreshTokens map[string]*refreshToken
 }
@@ -86,6 +87,7 @@ func New(issuer string) *Vendor {
 		path:          strings.TrimSuffix(u.Path, "/"),
 		clients:       map[string]Client{},
 		codes:         map[string]*code{},
+		pushed:        map[string]pushed{},
 		accessTokens:  map[string]*accessToken{},
 		refreshTokens: map[string]*refreshToken{},
 	}
@@ -95,6 +97,7 @@ func New(issuer string) *Vendor {
 	mux.HandleFunc("GET "+v.path+"/jwks", v.serveKeys)
 	mux.HandleFunc("GET "+v.path+"/authorize", v.serveAuthorize)
 	mux.HandleFunc("POST "+v.path+"/authorize", v.serveAuthorize)
+	mux.HandleFunc("POST "+v.path+"/par", v.servePush)
 	mux.HandleFunc("POST "+v.path+"/token", v.serveToken)
 	mux.HandleFunc("GET "+v.path+"/resource", v.serveResource)
 	v.handler = v.record(mux)

@@ -26,6 +26,15 @@ type AuthorizationRequest struct {
 // URL is the address to send the browser to. A query of the endpoint is kept, except for the parameters set here. The challenge method
 // is always S256. The error names what is missing or malformed.
 func (r AuthorizationRequest) URL() (string, error) {
+	params, err := r.parameters()
+	if err != nil {
+		return "", err
+	}
+	return r.at(params)
+}
+
+// at is the authorization endpoint with parameters.
+func (r AuthorizationRequest) at(params url.Values) (string, error) {
 	u, err := url.Parse(r.Endpoint)
 	if err != nil || u.Scheme == "" || u.Host == "" || u.Fragment != "" {
 		return "", fmt.Errorf("authorization endpoint %q is not an absolute URL without a fragment", r.Endpoint)
@@ -34,12 +43,21 @@ func (r AuthorizationRequest) URL() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("authorization endpoint %q has a malformed query", r.Endpoint)
 	}
+	for name, values := range params {
+		query[name] = values
+	}
+	u.RawQuery = query.Encode()
+	return u.String(), nil
+}
+
+// parameters are what the request says.
+func (r AuthorizationRequest) parameters() (url.Values, error) {
 	if r.ClientID == "" || r.RedirectURI == "" || r.State == "" || r.Verifier.IsZero() {
-		return "", errors.New("an authorization request needs a client id, a redirect URI, a state and a verifier")
+		return nil, errors.New("an authorization request needs a client id, a redirect URI, a state and a verifier")
 	}
 	params := parameters(r.Extra, r.Resources, r.Audiences)
 	if err := setScope(params, r.Scopes, r.ScopeSeparator); err != nil {
-		return "", err
+		return nil, err
 	}
 	params.Set("response_type", "code")
 	params.Set("client_id", r.ClientID)
@@ -51,11 +69,7 @@ func (r AuthorizationRequest) URL() (string, error) {
 	challenge := sha256.Sum256([]byte(r.Verifier.Reveal()))
 	params.Set("code_challenge", base64.RawURLEncoding.EncodeToString(challenge[:]))
 	params.Set("code_challenge_method", "S256")
-	for name, values := range params {
-		query[name] = values
-	}
-	u.RawQuery = query.Encode()
-	return u.String(), nil
+	return params, nil
 }
 
 // NewVerifier makes a code verifier of 43 characters, 256 bits (RFC 7636 section 4.1).

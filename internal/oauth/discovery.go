@@ -171,6 +171,7 @@ func NewDiscovery(http Doer, check func(url string) error) *Discovery {
 		}
 		for name, endpoint := range map[string]string{
 			"authorization_endpoint": m.AuthorizationEndpoint, "token_endpoint": m.TokenEndpoint, "jwks_uri": m.JWKSURI, "revocation_endpoint": m.RevocationEndpoint,
+			"pushed_authorization_request_endpoint": m.PushedAuthorizationRequestEndpoint,
 		} {
 			if endpoint == "" {
 				continue

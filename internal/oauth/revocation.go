@@ -49,7 +49,7 @@ func (c *Client) Revoke(ctx context.Context, r Revocation, kind TokenKind, token
 	header, form := newHeader(r.Header), url.Values{}
 	header.Del("Authorization")
 	auth := r.Auth
-	if auth.Secret.IsZero() && (auth.Method == ClientSecretBasic || auth.Method == ClientSecretPost) {
+	if auth.Secret.IsZero() && (auth.Method == ClientSecretBasic || auth.Method == ClientSecretPost) || auth.Assertion.IsZero() && auth.Method == PrivateKeyJWT {
 		auth.Method = None
 	}
 	if auth.Method != Bearer {

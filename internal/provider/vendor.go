@@ -21,6 +21,8 @@ type Vendor struct {
 	AuthorizationEndpoint string
 	TokenEndpoint         string
 	DiscoveryURL          string // shown to clients instead of the endpoints, where the vendor has one
+	PushEndpoint          string // where authorization requests are pushed (RFC 9126); "": the browser takes them along
+	PushRequired          bool   // the vendor takes no others
 	IssInResponse         bool   // the vendor sends iss to the callback (RFC 9207)
 	AuthMethod            oauth.AuthMethod
 
@@ -135,6 +137,7 @@ func (r *Resolver) Vendor(ctx context.Context, c Config) (Vendor, error) {
 		return Vendor{}, err
 	}
 	v.Issuer, v.AuthorizationEndpoint, v.TokenEndpoint = m.Issuer, m.AuthorizationEndpoint, m.TokenEndpoint
+	v.PushEndpoint, v.PushRequired = m.PushedAuthorizationRequestEndpoint, m.RequirePushedAuthorizationRequests
 	v.IssInResponse, v.Revocation.Endpoint = m.AuthorizationResponseIssParameterSupported, m.RevocationEndpoint
 	// Basic is the default, but of no use where the vendor lists its methods and basic is not among them.
 	if c.AuthMethod == "" && len(m.TokenEndpointAuthMethods) > 0 && !slices.Contains(m.TokenEndpointAuthMethods, string(v.AuthMethod)) &&
@@ -142,6 +145,17 @@ func (r *Resolver) Vendor(ctx context.Context, c Config) (Vendor, error) {
 		v.AuthMethod = oauth.ClientSecretPost
 	}
 	return v, nil
+}
+
+// Has reports whether a URL is on a host of the vendor: that of its issuer, its authorization endpoint or its token endpoint. What authenticates a client there
+// goes nowhere else.
+func (v Vendor) Has(target string) bool {
+	for _, own := range []string{v.Issuer, v.AuthorizationEndpoint, v.TokenEndpoint} {
+		if own != "" && origin(own) == origin(target) {
+			return true
+		}
+	}
+	return false
 }
 
 // frontChannelOnly are OpenID Connect's and common parameters that steer a consent but do not change the token it gives.

@@ -87,10 +87,21 @@ func (v *Vault) assertionKey(ctx context.Context, account, id, clientID string) 
 	return row, key, err
 }
 
+// onlyToVendor refuses to prove anything to a host that is not the vendor's.
+func onlyToVendor(p *OAuth2Provider, vendor provider.Vendor, target string) error {
+	if !vendor.Has(target) {
+		return fault.New(fault.AccessDenied, "The client assertion of provider %s would go to %q, which is on no host of its vendor", p.Row.Name, target)
+	}
+	return nil
+}
+
 // SignClientAssertion makes the assertion by which a provider's client proves to its vendor who it is (RFC 7523 section 2.2). It signs only with an enabled key
-// of the provider's account that is for assertions of this client, and only for the vendor itself: aud is its token endpoint or its issuer. Errors may be shown
-// to the account's callers.
-func (v *Vault) SignClientAssertion(ctx context.Context, p *OAuth2Provider, vendor provider.Vendor) (secret.String, error) {
+// of the provider's account that is for assertions of this client, and only for the vendor itself: aud is its token endpoint or its issuer, and target, where
+// the assertion is sent to, is on a host of the vendor's. Errors may be shown to the account's callers.
+func (v *Vault) SignClientAssertion(ctx context.Context, p *OAuth2Provider, vendor provider.Vendor, target string) (secret.String, error) {
+	if err := onlyToVendor(p, vendor, target); err != nil {
+		return secret.String{}, err
+	}
 	if err := v.usable(ctx, p.Row.Account, fault.Decryption); err != nil {
 		return secret.String{}, err
 	}

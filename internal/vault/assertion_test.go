@@ -62,7 +62,7 @@ func TestOneCellSigns(t *testing.T) {
 					must(t, b.store.InsertKey(k))
 				}
 				for _, aud := range []string{tokenEndpoint, tokenEndpoint + "/", "https://IDP.example/token", "https://other.example/token", "https://idp.example/authorize", tokenEndpoint + "?x"} {
-					assertion, err := b.SignClientAssertion(t.Context(), b.signedBy(t, k, wire.AlgorithmES256, AssertionClaims{Payload: map[string]string{"aud": aud}}), idp)
+					assertion, err := b.SignClientAssertion(t.Context(), b.signedBy(t, k, wire.AlgorithmES256, AssertionClaims{Payload: map[string]string{"aud": aud}}), idp, tokenEndpoint)
 					if err == nil {
 						signed++
 					} else if !assertion.IsZero() {
@@ -73,6 +73,16 @@ func TestOneCellSigns(t *testing.T) {
 					}
 				}
 			}
+		}
+	}
+	// Nor does an assertion go to a host that is not the vendor's.
+	k := b.signer(t, alpha, store.KeyForAssertions, "ECC_NIST_P256", "client")
+	for target, want := range map[string]bool{
+		tokenEndpoint: true, "https://idp.example/par": true, "https://IDP.example:443/revoke": true,
+		"https://idp.example:8443/par": false, "http://idp.example/par": false, "https://idp.example.evil/par": false, "https://par.idp.example/par": false, "": false,
+	} {
+		if _, err := b.SignClientAssertion(t.Context(), b.signedBy(t, k, wire.AlgorithmES256, AssertionClaims{}), idp, target); (err == nil) != want {
+			t.Errorf("to %q: %v", target, err)
 		}
 	}
 	if signed != 1 {
@@ -99,7 +109,7 @@ func TestSignClientAssertion(t *testing.T) {
 			if aud != "" {
 				claims.Payload["aud"], want = aud, aud
 			}
-			text, err := b.SignClientAssertion(t.Context(), b.signedBy(t, k, alg, claims), idp)
+			text, err := b.SignClientAssertion(t.Context(), b.signedBy(t, k, alg, claims), idp, tokenEndpoint)
 			must(t, err)
 			signed, err := jose.ParseSignedCompact(text.Reveal(), []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
 			must(t, err)
@@ -126,15 +136,15 @@ func TestSignClientAssertion(t *testing.T) {
 		if alg == other {
 			other = wire.AlgorithmRS256
 		}
-		if _, err := b.SignClientAssertion(t.Context(), b.signedBy(t, k, other, AssertionClaims{}), idp); !errors.Is(err, fault.Decryption) {
+		if _, err := b.SignClientAssertion(t.Context(), b.signedBy(t, k, other, AssertionClaims{}), idp, tokenEndpoint); !errors.Is(err, fault.Decryption) {
 			t.Errorf("%s with %s: %v", other, spec, err)
 		}
 		must(t, b.SetKeyEnabled(k, false))
-		if _, err := b.SignClientAssertion(t.Context(), b.signedBy(t, k, alg, AssertionClaims{}), idp); !errors.Is(err, fault.Decryption) {
+		if _, err := b.SignClientAssertion(t.Context(), b.signedBy(t, k, alg, AssertionClaims{}), idp, tokenEndpoint); !errors.Is(err, fault.Decryption) {
 			t.Errorf("disabled: %v", err)
 		}
 	}
-	if _, err := b.SignClientAssertion(t.Context(), b.signedBy(t, store.Key{}, wire.AlgorithmES256, AssertionClaims{}), idp); !errors.Is(err, fault.Decryption) {
+	if _, err := b.SignClientAssertion(t.Context(), b.signedBy(t, store.Key{}, wire.AlgorithmES256, AssertionClaims{}), idp, tokenEndpoint); !errors.Is(err, fault.Decryption) {
 		t.Errorf("without a key: %v", err)
 	}
 }

@@ -106,9 +106,9 @@ func TestIssuerKeysSignNothingElse(t *testing.T) {
 	b := openBed(t)
 	k := b.signer(t, alpha, store.KeyForAssertions, "RSA_2048", "client")
 	p := b.signedBy(t, k, wire.AlgorithmRS256, AssertionClaims{})
-	assertion, err := b.SignClientAssertion(t.Context(), p, idp)
+	assertion, err := b.SignClientAssertion(t.Context(), p, idp, idp.TokenEndpoint)
 	must(t, err)
-	token, err := b.SignWorkloadToken(t.Context(), p, idp, issuerURL, "arn:of:agent", "us-east-1")
+	token, err := b.SignWorkloadToken(t.Context(), p, idp, idp.TokenEndpoint, issuerURL, "arn:of:agent", "us-east-1")
 	must(t, err)
 	issuer := document(t, b.Vault, alpha)
 	public, err := b.PublicKey(t.Context(), k)
@@ -126,7 +126,7 @@ func TestIssuerKeysSignNothingElse(t *testing.T) {
 			t.Errorf("the key %s of the issuer validates a client assertion (%v)", key.KeyID, err)
 		}
 		p.Row.AssertionKey = key.KeyID
-		if _, err := b.SignClientAssertion(t.Context(), p, idp); !errors.Is(err, fault.Decryption) {
+		if _, err := b.SignClientAssertion(t.Context(), p, idp, idp.TokenEndpoint); !errors.Is(err, fault.Decryption) {
 			t.Errorf("a provider names the issuer's key %s: %v", key.KeyID, err)
 		}
 		if err := b.CheckAssertionKey(t.Context(), alpha, key.KeyID, "client", wire.AlgorithmRS256); err == nil {
@@ -142,7 +142,7 @@ func TestIssuerKeysSignNothingElse(t *testing.T) {
 	if claims["iss"] != issuerURL || claims["sub"] != "arn:of:agent" || claims["aud"] != tokenEndpoint || claims["exp"].(float64)-claims["iat"].(float64) != 300 {
 		t.Errorf("%v", claims)
 	}
-	if _, err := b.SignWorkloadToken(t.Context(), p, provider.Vendor{Issuer: idpIssuer}, issuerURL, "arn:of:agent", "us-east-1"); !errors.Is(err, fault.AccessDenied) {
+	if _, err := b.SignWorkloadToken(t.Context(), p, provider.Vendor{Issuer: idpIssuer}, idpIssuer+"/token", issuerURL, "arn:of:agent", "us-east-1"); !errors.Is(err, fault.AccessDenied) {
 		t.Errorf("without a token endpoint: %v", err)
 	}
 }

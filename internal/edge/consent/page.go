@@ -80,6 +80,11 @@ var interruptions = map[broker.Cause]page{
 		What: "The service whose account you want to connect cannot be reached at the moment.",
 		Do:   "Wait a minute, then reload this page.",
 	},
+	broker.CauseVendorRefused: {
+		status: http.StatusBadGateway, Title: "The service refused the request",
+		What: "The service whose account you want to connect does not take what the application asks of it. Nothing was connected.",
+		Do:   "Tell the people who run the application, and give them the reference below.",
+	},
 }
 
 func failure(id string) page {

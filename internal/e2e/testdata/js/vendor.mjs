@@ -22,7 +22,7 @@ const clients = [
   { name: 'machine', id: 'machine-client', secret: 'machine-client-secret', method: 'client_secret_basic', grants: ['client_credentials'] },
   { name: 'mounted', id: 'mounted-client', secret: 'mounted-client-secret', method: 'client_secret_basic', grants: ['client_credentials'] },
   { name: 'robot', id: 'robot-client', secret: 'robot-client-secret', method: 'client_secret_post', grants: ['client_credentials'] },
-  { name: 'signer', id: 'signer-client', method: 'private_key_jwt', grants: ['authorization_code', 'refresh_token', 'client_credentials'] },
+  { name: 'signer', id: 'signer-client', method: 'private_key_jwt', grants: ['authorization_code', 'refresh_token', 'client_credentials'], more: { require_pushed_authorization_requests: true } },
   { name: 'reader', id: 'reader-client', method: 'private_key_jwt', grants: ['client_credentials'], jwksURI: 'https://registered.later.example/jwks' },
 ];
 const named = (id) => clients.find((c) => c.id === id)?.name;
@@ -33,7 +33,8 @@ const issuer = `http://localhost:${server.address().port}`; // another site than
 
 let published; // the URL of the keys of "reader"
 const provider = new Provider(issuer, {
-  clients: clients.map(({ id, secret, method, grants, jwksURI }) => ({
+  clients: clients.map(({ id, secret, method, grants, jwksURI, more }) => ({
+    ...more,
     client_id: id,
     ...(secret ? { client_secret: secret } : jwksURI ? { jwks_uri: jwksURI } : { jwks: { keys: [generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ format: 'jwk' })] } }),
     token_endpoint_auth_method: method,
