@@ -48,7 +48,9 @@ func TestMixedUpVendors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, t.TempDir())
 			attacker := f.addVendor("attacker", "http://attacker.example")
-			attacker.Set(func(b *fakeidp.Behaviour) { b.ExtraMetadata = map[string]any{"authorization_endpoint": issuer + "/authorize"} })
+			attacker.Set(func(b *fakeidp.Behaviour) {
+				b.ExtraMetadata = map[string]any{"authorization_endpoint": issuer + "/authorize"}
+			})
 			f.vendor.Set(func(b *fakeidp.Behaviour) { b.OmitIss = !honestSaysWhoItIs })
 
 			out := f.needsConsent("alice", func(in *tokenInput) { in.ResourceCredentialProviderName = "attacker" })
