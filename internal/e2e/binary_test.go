@@ -44,7 +44,7 @@ func serve(t *testing.T) *binary {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	b := &binary{folder: t.TempDir(), ended: make(chan error, 1), env: []string{"HOME=" + t.TempDir(), "AWS_EC2_METADATA_DISABLED=true"}}
-	b.cmd = exec.Command(path, "serve", "--dev", "--listen", "127.0.0.1:0", "--log-level", "debug")
+	b.cmd = exec.Command(path, "serve", "--dev", "--listen", "127.0.0.1:0", "--log-level", "debug", "--no-background-refresh")
 	b.cmd.Dir, b.cmd.Env = b.folder, []string{"PATH=" + os.Getenv("PATH"), "HOME=" + b.folder}
 	b.cmd.Stdout, b.cmd.Stderr = b, b
 	if err := b.cmd.Start(); err != nil {

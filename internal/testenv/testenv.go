@@ -66,7 +66,9 @@ func Start(t testing.TB, edit ...func(*server.Config)) *Env {
 	e.Config = server.Config{
 		Listen: "127.0.0.1:0", DataDir: filepath.Join(t.TempDir(), "data"), Region: "us-east-1", AccountID: Account, Dev: true,
 		TraceEndpoint: e.traces.URL,
-		Log:           slog.New(slog.NewTextHandler(&e.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		// Tests count what their requests cause.
+		NoBackgroundRefresh: true,
+		Log:                 slog.New(slog.NewTextHandler(&e.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, f := range edit {
 		f(&e.Config)

@@ -48,13 +48,35 @@ type replica struct {
 	mu   sync.Mutex // guards said
 }
 
-// install builds the program and starts n replicas with flags on a new database; the first of them makes the administrator. Browsers come to the first.
+// built is where the program is, once it is asked for.
+var built string
+
+var program = sync.OnceValues(func() (string, error) {
+	file := filepath.Join(built, "credence")
+	if out, err := exec.Command("go", "build", "-o", file, "credence/cmd/credence").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return file, nil
+})
+
+func TestMain(m *testing.M) {
+	var err error
+	if built, err = os.MkdirTemp("", "torture"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(built)
+	os.Exit(code)
+}
+
+// install starts n replicas of the program with flags on a new database; the first of them makes the administrator. Browsers come to the first.
 func install(t testing.TB, n int, flags ...string) *installation {
 	t.Helper()
 	dir := t.TempDir()
-	program, key := filepath.Join(dir, "credence"), filepath.Join(dir, "master.key")
-	if out, err := exec.Command("go", "build", "-o", program, "credence/cmd/credence").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	key := filepath.Join(dir, "master.key")
+	program, err := program()
+	if err != nil {
+		t.Fatal(err)
 	}
 	if err := server.NewMasterKey(key); err != nil {
 		t.Fatal(err)
