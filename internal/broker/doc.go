@@ -28,5 +28,6 @@
 // exchanging is written before it is sent, under a lease, and a session found in it without one was cut off by a crash.
 //
 // A refresh (refresh.go, and nowhere else) goes: single flight in this process → lease → reload, re-check → intent written → vendor, with no
-// transaction open → compare-and-swap → release.
+// transaction open → compare-and-swap → release. One that came to nothing is not tried again before its time (backoff.go); one that nobody asked for goes the
+// same way (renewal.go).
 package broker
