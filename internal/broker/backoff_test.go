@@ -47,7 +47,7 @@ func TestBackOff(t *testing.T) {
 			t.Errorf("after a success: %d failures, %v, %q", g.Failures, g.RetryAt, g.LastError)
 		}
 	})
-	if pause(5, time.Hour) == pause(5, time.Hour) && pause(5, time.Hour) == pause(5, time.Hour) {
+	if a, b := pause(5, time.Hour), pause(5, time.Hour); a == b {
 		t.Error("no jitter")
 	}
 }

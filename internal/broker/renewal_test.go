@@ -117,10 +117,10 @@ func TestUseIsWrittenOnce(t *testing.T) {
 
 // What a process had claimed when it died is done by another; what the vendor does not do is tried later and later, and not for ever by all replicas at once.
 func TestRenewalGoesOn(t *testing.T) {
-	timed(t, func(t *testing.T, f *fixture, first string) {
+	timed(t, func(t *testing.T, f *fixture, _ string) {
 		f.vendor.Set(func(b *fakeidp.Behaviour) { b.AccessTokenLifetime = time.Hour })
 		time.Sleep(untilEnd)
-		first = f.token("alice")
+		first := f.token("alice")
 		f.must(f.Vault.MarkUsed([]store.Use{{Account: account, Key: f.row("alice").Key, Version: f.row("alice").Version, RenewAt: time.Now()}}))
 		claimed, err := f.store.ClaimRenewals(renewalClaim, renewalEach, nil)
 		f.must(err)
