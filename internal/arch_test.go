@@ -17,7 +17,7 @@ var layers = [][]string{
 	{"internal/fault", "internal/secret", "internal/batch", "internal/telemetry"},
 	{"internal/iam", "internal/sigv4", "internal/audit", "internal/egress", "internal/openbao"},
 	{"internal/quota"},
-	{"internal/wire", "internal/oauth", "internal/store", "internal/kms", "internal/external"},
+	{"internal/wire", "internal/oauth", "internal/store", "internal/kms", "internal/external", "internal/webhook"},
 	{"internal/provider", "internal/workload", "internal/payment"},
 	{"internal/vault"},
 	{"internal/access"},

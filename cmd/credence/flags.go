@@ -18,6 +18,7 @@ type cli struct {
 	Freeze   freezeCommand   `cmd:"" help:"Stop issuing anything to a user, workload identity, provider or account."`
 	Unfreeze unfreezeCommand `cmd:"" help:"End a freeze."`
 	Freezes  freezesCommand  `cmd:"" help:"List what is frozen."`
+	Webhook  webhookCommand  `cmd:"" help:"Have somebody told what becomes of grants."`
 	Issuer   issuerCommand   `cmd:"" help:"Trust issuers of user JWTs."`
 	Keys     keysCommand     `cmd:"" help:"Keys that seal token vaults, sign client assertions, or are the issuer's."`
 	Doctor   doctorCommand   `cmd:"" help:"Check an installation, and say how to mend it."`

@@ -1,10 +1,11 @@
 // Package admin is the plane of the installation's own matters. Its operations are extensions of the API.
 //
-// It protects who may come in: which issuers' users an account accepts; and what everything rests on: the keys of an account.
+// It protects who may come in: which issuers' users an account accepts; what everything rests on: the keys of an account; and who is told what becomes of its grants.
 package admin
 
 import (
 	"context"
+	"log/slog"
 	"net/url"
 	"time"
 
@@ -12,7 +13,9 @@ import (
 	"credence/internal/fault"
 	"credence/internal/iam"
 	"credence/internal/store"
+	"credence/internal/telemetry"
 	"credence/internal/vault"
+	"credence/internal/webhook"
 	"credence/internal/wire"
 )
 
@@ -25,6 +28,11 @@ type Config struct {
 	CheckURL func(string) error // refuses a URL that Credence would not call
 	// PublicURL, without a slash at the end, is where accounts are issuers.
 	PublicURL string
+
+	HTTP       webhook.Doer // to webhooks
+	Deliveries Deliveries
+	Metrics    *telemetry.Metrics
+	Log        *slog.Logger
 }
 
 // Admin is the plane.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -70,8 +71,10 @@ func openAt(t *testing.T, path string, out egress.Config) bed {
 	}
 	client, err := egress.New(out)
 	must(t, err)
+	metrics := telemetry.New()
 	return bed{admin.New(admin.Config{
-		Vault: v, Store: s, Gate: access.New(audit.New(s), nil, telemetry.New()), ARNs: iam.ARNs{Region: "eu-west-1"}, CheckURL: client.CheckURL,
+		Vault: v, Store: s, Gate: access.New(audit.New(s), nil, metrics), ARNs: iam.ARNs{Region: "eu-west-1"}, CheckURL: client.CheckURL,
+		HTTP: client, Deliveries: s, Metrics: metrics, Log: slog.New(slog.DiscardHandler),
 	}), s}
 }
 

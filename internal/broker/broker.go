@@ -65,6 +65,7 @@ type Broker struct {
 	flying   sync.WaitGroup
 	upstream upstream
 	uses     uses
+	failures failures
 }
 
 // New makes a broker.

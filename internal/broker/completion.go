@@ -181,6 +181,7 @@ func (b *Broker) exchange(ctx context.Context, s store.Session) error {
 		})
 	})
 	if err != nil {
+		b.failing(p, err)
 		return b.exchangeFailed(s, p, err)
 	}
 	g, err := b.consented(ctx, s, r, t, v.Lifetime)

@@ -79,6 +79,7 @@ func (b *Broker) clientCredentials(ctx context.Context, r request) (store.Grant,
 		})
 	})
 	if err != nil {
+		b.failing(r.provider, err)
 		return store.Grant{}, vendorFault(r.provider, err)
 	}
 	g := newGrant(r.agent, r.provider, wire.FlowM2M, r.key, r.in.Scopes)

@@ -54,6 +54,7 @@ func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider,
 		return store.Grant{}, &fault.Fault{Kind: fault.Throttled, Msg: "The token is being refreshed by another process: try again", RetryAfter: time.Second, Err: err}
 	case errors.Is(err, errOpen):
 		outcome = "open"
+		b.failing(p, err)
 		return store.Grant{}, vendorFault(p, err)
 	case errors.Is(err, errBackingOff):
 		outcome = "backing_off"
@@ -94,6 +95,7 @@ func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider,
 		return b.OAuth.Refresh(ctx, e, oauth.RefreshGrant{RefreshToken: token, Resources: g.Resources, Audiences: g.Audiences})
 	})
 	if err != nil {
+		b.failing(p, err)
 		outcome, err = b.refreshFailed(ctx, g, p, err)
 		return store.Grant{}, err
 	}

@@ -27,6 +27,7 @@ type Outbox interface {
 	Unsettled(ctx context.Context, r store.Revocation) (bool, error)
 	Untold(ctx context.Context, r store.Revocation) (int, error)
 	LastRevocation(ctx context.Context, account, grantKey string) (store.Revocation, error)
+	TellProviderFailing(account, provider, reason string) error
 	InUse(ctx context.Context, account, providerIncarnation, generation, userKey string, anybody bool) (bool, error)
 }
 

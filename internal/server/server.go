@@ -51,6 +51,7 @@ type Server struct {
 	cfg       Config
 	installed *installation
 	broker    *broker.Broker
+	admin     *admin.Admin
 	tracer    *telemetry.Tracer // nil without traces
 	listeners []*listener
 	publicURL string
@@ -147,7 +148,10 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 		ARNs: arns, PublicURL: s.publicURL, Dev: cfg.Dev, Metrics: metrics, Log: cfg.Log,
 	})
 	s.broker = brokerPlane
-	adminPlane := admin.New(admin.Config{Vault: v, Store: st, Gate: gate, ARNs: arns, CheckURL: out.CheckURL, PublicURL: s.publicURL})
+	adminPlane := admin.New(admin.Config{
+		Vault: v, Store: st, Gate: gate, ARNs: arns, CheckURL: out.CheckURL, PublicURL: s.publicURL, HTTP: out, Deliveries: st, Metrics: metrics, Log: cfg.Log,
+	})
+	s.admin = adminPlane
 
 	limits, err := cfg.limits()
 	if err != nil {
@@ -295,6 +299,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if !s.cfg.NoBackgroundRefresh {
 		running.Go(func() { s.broker.RenewGrants(jobs) })
 	}
+	running.Go(func() { s.admin.Deliver(jobs) })
 	followed := make(chan struct{})
 	followCtx, stopFollowing := context.WithCancel(context.WithoutCancel(ctx)) // requests under way need it to the end
 	defer stopFollowing()

@@ -39,6 +39,8 @@ var tables = []table{
 	{"authorization_sessions", []string{"account", "id"}},
 	{"revocations", []string{"account", "id"}},
 	{"freezes", []string{"account", "kind", "id"}},
+	{"webhooks", []string{"account", "name"}},
+	{"webhook_deliveries", []string{"account", "webhook", "id"}},
 	{"leases", []string{"account", "name"}},
 	{"audit_batches", []string{"account", "id"}},
 }

@@ -131,6 +131,9 @@ func (t *tx) putGrant(g Grant) (version int64, err error) {
 // fault.ConcurrentModification when somebody wrote or deleted it meanwhile, or it was sealed by another keyset.
 func (s *Store) UpdateGrant(g Grant) (version int64, err error) {
 	err = s.write(func(t *tx) error {
+		if err := t.tellOfChange(g); err != nil {
+			return err
+		}
 		err := t.get([]any{&version}, `UPDATE grants SET access_token = $4, refresh_token = $5, token_type = $6, asked_scopes = $7, granted_scopes = $8,
 			state = $9, last_error = $10, obtained_at = $11, expires_at = $12, intent_at = $13,
 			failures = $15, retry_at = `+by("$16")+`, renew_at = `+by("$17")+`, used_at = CASE WHEN $18 > used_at THEN $18 ELSE used_at END, version = version + 1
@@ -194,6 +197,9 @@ func (s *Store) RevokeGrants(f GrantFilter) (n int, err error) {
 		condition, args := f.where()
 		joined := strings.NewReplacer("account", "g.account").Replace(condition)
 		if err := t.enqueueRevocations(CauseGrantRevoked, f.Account, joined, args[1:]...); err != nil {
+			return err
+		}
+		if err := t.tell(EventGrantRevoked, string(CauseGrantRevoked), f.Account, joined+` AND g.state <> 'revoked'`, args[1:]...); err != nil {
 			return err
 		}
 		n, err = t.count(`UPDATE grants SET state = 'revoked', access_token = NULL, refresh_token = NULL, last_error = '', expires_at = {now}, intent_at = 0,

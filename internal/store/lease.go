@@ -49,7 +49,7 @@ func (s *Store) ReleaseLease(l Lease) error {
 }
 
 // Purge removes what nobody can use any more: sessions and grants without refresh token that expired before the given time, revocations that were
-// finished then, and free leases.
+// finished then, deliveries that arrived before it, dead ones of a month earlier, and free leases.
 func (s *Store) Purge(before time.Time) error {
 	return s.write(func(t *tx) error {
 		if err := t.exec(`DELETE FROM authorization_sessions WHERE expires_at < $1`, millis(before)); err != nil {
@@ -59,6 +59,10 @@ func (s *Store) Purge(before time.Time) error {
 			return err
 		}
 		if err := t.exec(`DELETE FROM revocations WHERE state <> 'pending' AND finished_at < $1`, millis(before)); err != nil {
+			return err
+		}
+		if err := t.exec(`DELETE FROM webhook_deliveries WHERE state = 'delivered' AND finished_at < $1 OR state = 'dead' AND finished_at < $2`,
+			millis(before), millis(before.Add(-deadDeliveries))); err != nil {
 			return err
 		}
 		return t.exec(`DELETE FROM leases WHERE held_until < $1`, millis(before))

@@ -86,6 +86,9 @@ func (t *tx) revokeGrants(cause RevocationCause, account, condition string, args
 	if err := t.enqueueRevocations(cause, account, condition, args...); err != nil {
 		return err
 	}
+	if err := t.tell(EventGrantRevoked, string(cause), account, condition+` AND g.state <> 'revoked'`, args...); err != nil {
+		return err
+	}
 	return t.exec(`DELETE FROM grants AS g WHERE g.account = $1 AND `+condition, append([]any{account}, args...)...)
 }
 

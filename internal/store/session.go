@@ -62,6 +62,9 @@ func nullable(text string) *string {
 // InsertSession adds a session; fault.ConcurrentModification when its keyset is gone.
 func (s *Store) InsertSession(n Session) error {
 	return s.write(func(t *tx) error {
+		if err := t.tellOfConsentNeeded(n.Account, n.GrantKey); err != nil {
+			return err
+		}
 		return t.change(fault.ConcurrentModification, `INSERT INTO authorization_sessions (`+sessionColumns+`)
 			SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, 1
 			WHERE EXISTS (SELECT 1 FROM keysets WHERE account = $1 AND id = $11)`,
@@ -105,8 +108,10 @@ func (s *Store) CompleteSession(n Session, g Grant) (version int64, err error) {
 		if _, err := t.updateSession(n); err != nil {
 			return err
 		}
-		version, err = t.putGrant(g)
-		return err
+		if version, err = t.putGrant(g); err != nil {
+			return err
+		}
+		return t.tell(EventConsentCompleted, "", g.Account, `g.grant_key = $2`, g.Key)
 	})
 	return version, err
 }

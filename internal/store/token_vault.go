@@ -53,7 +53,7 @@ func (s *Store) ResetKeyset(old, fresh Keyset, vaultID string, at time.Time) err
 				return err
 			}
 		}
-		return nil
+		return t.exec(`UPDATE webhook_deliveries SET user_name = NULL WHERE account = $1`, old.Account)
 	})
 }
 

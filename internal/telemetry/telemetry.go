@@ -33,6 +33,9 @@ type Metrics struct {
 
 	Revocations        *prometheus.CounterVec // vendor, outcome: attempts to revoke a grant at its vendor
 	RevocationsPending prometheus.Gauge
+
+	Deliveries        *prometheus.CounterVec // event type, outcome: attempts to tell a webhook of an event
+	DeliveriesPending prometheus.Gauge
 }
 
 var seconds = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
@@ -69,8 +72,13 @@ func New() *Metrics {
 		RevocationsPending: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: "credence", Name: "revocations_pending", Help: "Grants of which the vendor has still to be told that they are over.",
 		}),
+
+		Deliveries: counter("webhook_deliveries_total", "Attempts to tell a webhook of an event.", "event_type", "outcome"),
+		DeliveriesPending: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: "credence", Name: "webhook_deliveries_pending", Help: "Events of which a webhook has still to be told.",
+		}),
 	}
-	m.Registry.MustRegister(m.Requests, m.Latency, m.Tokens, m.Consents, m.Refresh, m.Vendor, m.Cache, m.Audit, m.Epochs, m.Throttled, m.Renewals, m.RenewalsDue, m.ClientRefusals, m.Revocations, m.RevocationsPending,
+	m.Registry.MustRegister(m.Requests, m.Latency, m.Tokens, m.Consents, m.Refresh, m.Vendor, m.Cache, m.Audit, m.Epochs, m.Throttled, m.Renewals, m.RenewalsDue, m.ClientRefusals, m.Revocations, m.RevocationsPending, m.Deliveries, m.DeliveriesPending,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -155,6 +155,37 @@ func readFrozen(v *Vault, account, id string) (string, error) {
 	return "", fault.NotFound
 }
 
+func hookName(_ string, n int) string { return fmt.Sprintf("hook-%d", n) }
+
+// readHook reads the nth of a webhook's secrets by its name.
+func readHook(v *Vault, account, name string, n int) (string, error) {
+	w, err := v.store.Webhook(context.Background(), account, name)
+	if err != nil {
+		return "", err
+	}
+	all, err := v.WebhookSecrets(context.Background(), w)
+	if err != nil {
+		return "", err
+	}
+	return all[n].Reveal(), nil
+}
+
+func hookColumn(column, what string, nth int) sealed {
+	return sealed{
+		table: "webhooks", column: column, what: what, key: byAccountAnd("name", hookName),
+		read: func(v *Vault, _ *bed, account string, n int) (string, error) {
+			return readHook(v, account, hookName(account, n), nth)
+		},
+		rowKeys: rowKeys{
+			"name": func(v *Vault, _ *bed, account string) (string, error) { return readHook(v, account, changed, nth) },
+			"id": func(v *Vault, _ *bed, account string) (string, error) {
+				return readHook(v, account, hookName(account, 1), nth)
+			},
+			"account": func(v *Vault, _ *bed, _ string) (string, error) { return readHook(v, beta, hookName(beta, 1), nth) },
+		},
+	}
+}
+
 type rowKeys = map[string]func(v *Vault, b *bed, account string) (string, error)
 
 func grantColumn(column, what string, open func(*Vault) func(context.Context, store.Grant) (secret.String, error)) sealed {
@@ -254,6 +285,8 @@ var columns = []sealed{
 			"account": func(v *Vault, _ *bed, _ string) (string, error) { return readFrozen(v, beta, frozenID(beta, 1)) },
 		},
 	},
+	hookColumn("secret", "webhook secret", 0),
+	hookColumn("previous_secret", "previous webhook secret", 1),
 	{
 		table: "access_keys", column: "secret",
 		key: func(b *bed, account string, n int) string {
@@ -305,8 +338,8 @@ func wantClosed(t *testing.T, plaintext string, err error) {
 // The vault's own columns are those of the schema that hold bytes. One that is added must be added to these tests.
 func TestEverySealedColumnIsListed(t *testing.T) {
 	b := openBed(t)
-	known := map[string]bool{"meta.value": true, "keysets.sealed": true, "audit_batches.events": true}              // no account's plaintext, or tested elsewhere
-	for _, c := range []string{"user_name", "access_token", "refresh_token", "client_secret", "assertion_claims"} { // they keep the seals of grants and providers
+	known := map[string]bool{"meta.value": true, "keysets.sealed": true, "audit_batches.events": true, "webhook_deliveries.user_name": true} // no account's plaintext, tested elsewhere, or with the seal of a grant
+	for _, c := range []string{"user_name", "access_token", "refresh_token", "client_secret", "assertion_claims"} {                          // they keep the seals of grants and providers
 		known["revocations."+c] = true
 	}
 	for _, c := range columns {

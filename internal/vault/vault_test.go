@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"fmt"
 	"os"
@@ -201,6 +202,12 @@ func (b *bed) fill(t testing.TB) {
 
 			_, err = b.PutFreeze(ctx, store.Freeze{Account: account, Kind: store.FreezeUser, ID: frozenID(account, n), CreatedAt: time.Now()}, planted("frozen user", account, n))
 			must(t, err)
+
+			hook := store.Webhook{Account: account, Name: hookName(account, n), ID: rand.Text(), URL: "https://hook.example/", CreatedAt: time.Now(), UpdatedAt: time.Now()}
+			must(t, b.InsertWebhook(ctx, hook, secret.New(planted("previous webhook secret", account, n))))
+			hook, err = b.store.Webhook(ctx, account, hook.Name)
+			must(t, err)
+			must(t, b.RotateWebhook(ctx, hook, secret.New(planted("webhook secret", account, n)), time.Now().Add(time.Hour)))
 
 			user := fmt.Sprintf("user-%d", n)
 			must(t, b.PutUserPolicy(account, user, "all", iam.AllowAll))

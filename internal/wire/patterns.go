@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp/syntax"
 	"slices"
+	"strings"
 	"sync"
 	"unicode/utf8"
 )
@@ -36,6 +37,7 @@ var patterns = map[string]*pattern{
 	"oauth2CredentialProviderArn":     {source: providerArn("oauth2credentialprovider")},
 	"apiKeyCredentialProviderArn":     {source: providerArn("apikeycredentialprovider")},
 	"paymentCredentialProviderArn":    {source: providerArn("paymentcredentialprovider")},
+	"webhookEventType":                {source: strings.ReplaceAll(webhookEventTypes, ".", `\.`)},
 	"sha256":                          {source: `[0-9a-f]{64}`},
 	"paymentId":                       {source: `[a-zA-Z0-9\-_]+`},
 	"paymentSecret":                   {source: `[a-zA-Z0-9+/=\-_\s]*`},

@@ -86,6 +86,11 @@ func newWorld(t *testing.T, e *testenv.Env, p testenv.Principal) world {
 		}
 		*to = key.KeyArn
 	}
+	var hook struct{ Secret string }
+	if a := p.Call("/credence/PutWebhook", `{"name":"hook","url":"http://127.0.0.1:9/"}`); json.Unmarshal([]byte(a.Body), &hook) != nil || hook.Secret == "" {
+		t.Fatal(a.Body)
+	}
+	e.Plant(hook.Secret, strings.TrimPrefix(hook.Secret, "whsec_"))
 	w.wat = *p.WAT("agent", "alice")
 	out, err := p.Token(&w.wat, "vendor", data.Oauth2FlowTypeUserFederation)
 	if err != nil {
@@ -205,6 +210,13 @@ func (w world) body(t *testing.T, e *testenv.Env, operation string) string {
 		"ListFreezes":                `{}`,
 		"DescribeIssuer":             `{}`,
 		"RotateIssuerKeys":           `{"withdraw":true}`,
+		"PutWebhook":                 `{"name":"hook2","url":"http://127.0.0.1:9/"}`,
+		"ListWebhooks":               `{}`,
+		"DeleteWebhook":              `{"name":"hook"}`,
+		"RotateWebhookSecret":        `{"name":"hook"}`,
+		"TestWebhook":                `{"name":"hook"}`,
+		"ListWebhookDeliveries":      `{"name":"hook"}`,
+		"RetryWebhookDeliveries":     `{"name":"hook"}`,
 	}
 	b, ok := bodies[operation]
 	if !ok {

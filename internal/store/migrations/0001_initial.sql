@@ -325,6 +325,46 @@ CREATE TABLE freezes (
     PRIMARY KEY (account, kind, id)
 );
 
+-- Whom an account wants told what becomes of its grants. id is random per creation. event_types is '[]' for all. previous_secret signs, too, until previous_until.
+CREATE TABLE webhooks (
+    account         TEXT NOT NULL,
+    name            TEXT NOT NULL,
+    id              TEXT NOT NULL,
+    url             TEXT NOT NULL,
+    event_types     TEXT NOT NULL,
+    secret          BYTEA NOT NULL,
+    previous_secret BYTEA,
+    previous_until  BIGINT NOT NULL,
+    created_at      BIGINT NOT NULL,
+    updated_at      BIGINT NOT NULL,
+    version         BIGINT NOT NULL,
+    PRIMARY KEY (account, name)
+);
+
+-- An outbox: what a webhook has still to be told, written together with the change that it tells of. user_name keeps the seal of the grant. id sorts by time, and is
+-- the same in every attempt. next_at is by the database's clock.
+CREATE TABLE webhook_deliveries (
+    account     TEXT NOT NULL,
+    webhook     TEXT NOT NULL,
+    id          TEXT NOT NULL,
+    event_type  TEXT NOT NULL,
+    grant_key   TEXT NOT NULL,
+    workload    TEXT NOT NULL,
+    provider    TEXT NOT NULL,
+    user_name   BYTEA,
+    reason      TEXT NOT NULL,
+    state       TEXT NOT NULL,
+    attempts    BIGINT NOT NULL,
+    next_at     BIGINT NOT NULL,
+    last_error  TEXT NOT NULL,
+    created_at  BIGINT NOT NULL,
+    finished_at BIGINT NOT NULL,
+    version     BIGINT NOT NULL,
+    PRIMARY KEY (account, webhook, id)
+);
+CREATE INDEX webhook_deliveries_due ON webhook_deliveries (next_at) WHERE state = 'pending';
+CREATE INDEX webhook_deliveries_finished ON webhook_deliveries (finished_at) WHERE state <> 'pending';
+
 -- A lease is held until held_until by the database's clock. fence rises with every change of hands.
 CREATE TABLE leases (
     account    TEXT NOT NULL,

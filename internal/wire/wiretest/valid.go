@@ -11,6 +11,7 @@ const Canary = "hunter2.canary"
 
 // Examples are, by the name of a pattern, a text that matches and one that does not.
 var Examples = map[string]struct{ Match, Mismatch string }{
+	"webhookEventType":                {"grant.revoked", "grant.revoke"},
 	"workloadName":                    {"my_Agent-1.0", "my agent"},
 	"credentialProviderName":          {"my_Idp-1", "my.idp"},
 	"tokenVaultId":                    {"default_1-A", "a/b"},
