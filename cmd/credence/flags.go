@@ -56,6 +56,7 @@ type listenFlags struct {
 	AllowPrivateHosts   []string `help:"Host names, addresses or CIDRs in private networks that vendors may be at." placeholder:"HOST"`
 	Quota               []string `help:"NAME=VALUE or ACCOUNT:NAME=VALUE, such as oauth2-providers=100 or rate.GetResourceOauth2Token=off; repeatable." placeholder:"NAME=VALUE"`
 	BackgroundRefresh   bool     `help:"Refresh grants that are in use before their tokens end, and others before the vendor forgets them. Default: on." default:"true" negatable:""`
+	ExportRecipient     []string `help:"age public key (age1…) that may open what credence grant export writes; repeatable. Default: nothing is exported." placeholder:"KEY"`
 	TrustedProxies      []string `help:"Addresses or CIDRs of proxies whose X-Forwarded-For counts." placeholder:"CIDR"`
 	External            []string `help:"Where an account may keep secrets and keys elsewhere: file:///DIR/, aws-secretsmanager://ARN…, gcp-secretmanager://…, azurekeyvault://…, openbao://…, awskms://…, gcpkms://…. Default: nowhere." placeholder:"ACCOUNT=PREFIX[;identity=server]"`
 }
@@ -66,6 +67,7 @@ func (f listenFlags) apply(cfg *server.Config) error {
 	cfg.External = f.External
 	cfg.Quotas = f.Quota
 	cfg.NoBackgroundRefresh = !f.BackgroundRefresh
+	cfg.ExportRecipients = f.ExportRecipient
 	var problems []error
 	for _, text := range f.TrustedProxies {
 		p, err := netip.ParsePrefix(text)

@@ -17,6 +17,8 @@ type grantCommand struct {
 	List     grantListCommand     `cmd:"" help:"List grants: who may act as whom, where."`
 	Describe grantDescribeCommand `cmd:"" help:"Show how a grant stands, and what to do next."`
 	Revoke   grantRevokeCommand   `cmd:"" help:"End grants, here at once and shortly after at their vendors."`
+	Import   grantImportCommand   `cmd:"" help:"Take over refresh tokens that users gave some other system: all of a file, or none."`
+	Export   grantExportCommand   `cmd:"" help:"Write refresh tokens to a file that only the server's --export-recipient can open."`
 	Report   grantReportCommand   `cmd:"" help:"Report an access token that its resource refuses: it is renewed, or the user is asked again."`
 }
 

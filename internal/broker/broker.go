@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"filippo.io/age"
 	"golang.org/x/sync/singleflight"
 
 	"credence/internal/access"
@@ -38,6 +39,8 @@ type Config struct {
 	Dev       bool   // sessions may be completed by sessionUri
 	Metrics   *telemetry.Metrics
 	Log       *slog.Logger
+	// ExportRecipients may read what ExportGrants gives away; none: nothing is given away.
+	ExportRecipients []age.Recipient
 }
 
 // Writes are those that follow an outside effect: once a vendor has answered, losing one of them would lose a grant.

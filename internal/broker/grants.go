@@ -155,12 +155,19 @@ func (b *Broker) RevokeGrants(_ context.Context, c iam.Caller, in *wire.RevokeGr
 	if err := b.Gate.Allow(c, req); err != nil {
 		return nil, err
 	}
-	everything := f.UserKey+f.Workload+f.Provider == ""
-	if all := in.All != nil && *in.All; all != everything {
-		return nil, fault.Invalid("all", "must be true to revoke every grant of account %s, and be left out with user, workloadName or resourceCredentialProviderName, which choose some", c.Account)
+	if err := wholeAccount(f, in.All, "revoke"); err != nil {
+		return nil, err
 	}
 	n, err := b.Vault.RevokeGrants(f)
 	return &wire.RevokeGrantsOutput{RevokedGrants: new(int64(n))}, err
+}
+
+// wholeAccount refuses to take every grant of an account by leaving out what chooses some.
+func wholeAccount(f store.GrantFilter, all *bool, verb string) error {
+	if everything := f.UserKey+f.Workload+f.Provider == ""; everything != (all != nil && *all) {
+		return fault.Invalid("all", "must be true to %s every grant of account %s, and be left out with user, workloadName or resourceCredentialProviderName, which choose some", verb, f.Account)
+	}
+	return nil
 }
 
 // grantState computes how a grant stands now.

@@ -130,7 +130,7 @@ func (b *Broker) grantOfToken(ctx context.Context, a agent, provider, hash strin
 
 // isToken tells whether a grant's access token has a hash: hex SHA-256.
 func (b *Broker) isToken(ctx context.Context, g store.Grant, hash string) (bool, error) {
-	if g.State != store.GrantActive {
+	if g.State != store.GrantActive || g.AccessToken == nil {
 		return false, nil
 	}
 	token, err := b.Vault.AccessToken(ctx, g)

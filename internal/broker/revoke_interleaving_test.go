@@ -74,6 +74,13 @@ func TestEndWhileTheVendorIsAsked(t *testing.T) {
 			time.Sleep(untilMargin)
 			return func() { _, _ = f.ask("alice") }
 		},
+		"first refresh of an imported grant": func(f *fixture) func() {
+			token := f.grantElsewhere("alice")
+			time.Sleep(untilEnd) // what the other system had from it
+			_, err := f.importing(false, importOf("alice", token))
+			f.must(err)
+			return func() { _, _ = f.ask("alice") }
+		},
 		"completion": func(f *fixture) func() {
 			out := f.needsConsent("alice", func(in *tokenInput) { in.ForceAuthentication = new(true) })
 			id := f.consent(browser{}, out.AuthorizationUrl).Get("session_id")

@@ -21,19 +21,28 @@ import (
 // A backup is a tar of these files, encrypted with age to its recipients.
 var backupFiles = []string{databaseFile, masterKeyFile, credentialsFile}
 
-// Backup writes an installation, which may be running, to a new file: the database as it is at one moment, and what is needed to open it again.
-// A key-encryption key that is no file is not in it. recipients are age public keys.
-func Backup(ctx context.Context, cfg Config, to string, recipients []string) (err error) {
+// recipients are the age public keys that a flag gives.
+func recipients(flag string, texts []string) ([]age.Recipient, error) {
 	var keys []age.Recipient
-	for _, text := range recipients {
+	for _, text := range texts {
 		r, err := age.ParseX25519Recipient(text)
 		if err != nil {
 			if strings.HasPrefix(strings.ToUpper(text), "AGE-SECRET-KEY-") {
-				return errors.New("--recipient is a secret key: give the public key (age1…) that age-keygen shows with it")
+				return nil, errors.New(flag + " is a secret key: give the public key (age1…) that age-keygen shows with it")
 			}
-			return fmt.Errorf("--recipient %q is not an age public key (age1…): make one with age-keygen", text)
+			return nil, fmt.Errorf("%s %q is not an age public key (age1…): make one with age-keygen", flag, text)
 		}
 		keys = append(keys, r)
+	}
+	return keys, nil
+}
+
+// Backup writes an installation, which may be running, to a new file: the database as it is at one moment, and what is needed to open it again.
+// A key-encryption key that is no file is not in it. to are age public keys.
+func Backup(ctx context.Context, cfg Config, path string, to []string) (err error) {
+	keys, err := recipients("--recipient", to)
+	if err != nil {
+		return err
 	}
 	if cfg.Database != "" {
 		return errShared
@@ -70,13 +79,13 @@ func Backup(ctx context.Context, cfg Config, to string, recipients []string) (er
 		files[masterKeyFile] = path
 	}
 
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err = errors.Join(err, out.Close()); err != nil {
-			_ = os.Remove(to) // half a backup is none
+			_ = os.Remove(path) // half a backup is none
 		}
 	}()
 	sealed, err := age.Encrypt(out, keys...)

@@ -43,6 +43,7 @@ type Config struct {
 	External            []string // ACCOUNT=PREFIX[;identity=…]: where secrets and keys kept elsewhere may be, see external.ParsePrefixes
 	Log                 *slog.Logger
 	Quotas              []string          // NAME=VALUE or ACCOUNT:NAME=VALUE; what is not said has the default, with Dev none
+	ExportRecipients    []string          // age public keys: who may read what ExportGrants gives away; none: nothing is given away
 	Presets             []provider.Vendor // nil: provider.Presets
 	TraceEndpoint       string            // URL of an OTLP receiver over HTTP; "": as the OTEL_… variables say
 }
@@ -103,6 +104,9 @@ func (c Config) Validate() error {
 				}
 			}
 		}
+	}
+	if _, err := recipients("--export-recipient", c.ExportRecipients); err != nil {
+		problem("%w", err)
 	}
 	if _, err := c.limits(); err != nil {
 		problem("--quota %w", err)

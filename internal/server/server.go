@@ -143,9 +143,13 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 	users := workload.NewVerifier(workload.VerifierConfig{Issuers: st, Discovery: discovery, Keys: oauth.NewKeySets(out), AnyIssuer: cfg.Dev})
 
 	controlPlane := control.New(control.Config{Vault: v, Store: st, Gate: gate, Resolver: resolver, ARNs: arns, CheckURL: out.CheckURL, PublicURL: s.publicURL})
+	exportTo, err := recipients("--export-recipient", cfg.ExportRecipients)
+	if err != nil {
+		return err
+	}
 	brokerPlane := broker.New(broker.Config{
 		Vault: v, Writes: v, Leases: st, Outbox: st, Renewals: st, Gate: gate, Resolver: resolver, OAuth: &oauth.Client{HTTP: out, NotSent: egress.NotSent}, Users: users,
-		ARNs: arns, PublicURL: s.publicURL, Dev: cfg.Dev, Metrics: metrics, Log: cfg.Log,
+		ARNs: arns, PublicURL: s.publicURL, Dev: cfg.Dev, Metrics: metrics, Log: cfg.Log, ExportRecipients: exportTo,
 	})
 	s.broker = brokerPlane
 	adminPlane := admin.New(admin.Config{

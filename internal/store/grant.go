@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -146,6 +147,49 @@ func (s *Store) UpdateGrant(g Grant) (version int64, err error) {
 		return err
 	})
 	return version, err
+}
+
+// errUndo undoes a transaction that did what it was to find out.
+var errUndo = errors.New("undone")
+
+// ImportGrants adds grants, all or none, where there is no live grant of the key and none that its vendor has still to be told of. The answer says by index why not; then
+// nothing is written, and with dry neither.
+func (s *Store) ImportGrants(gs []Grant, dry bool) (refused map[int]string, err error) {
+	err = s.write(func(t *tx) error {
+		refused = map[int]string{}
+		for i, g := range gs {
+			var live, pending int
+			if err := t.get([]any{&live}, `SELECT COUNT(*) FROM grants WHERE account = $1 AND grant_key = $2 AND state = 'active'
+				AND (refresh_token IS NOT NULL OR expires_at = 0 OR expires_at > {now})`, g.Account, g.Key); err != nil {
+				return err
+			}
+			if err := t.get([]any{&pending}, `SELECT COUNT(*) FROM revocations WHERE account = $1 AND grant_key = $2 AND state = 'pending'`, g.Account, g.Key); err != nil {
+				return err
+			}
+			if live > 0 {
+				refused[i] = "there is a live grant, " + g.Key + ": revoke it first if this one is to take its place"
+				continue
+			}
+			if pending > 0 {
+				refused[i] = "grant " + g.Key + " was revoked, and its vendor is still being told: try again when DescribeGrant has the receipt"
+				continue
+			}
+			_, err := t.putGrant(g)
+			if errors.Is(err, fault.NotFound) {
+				refused[i] = "its workload identity or provider was deleted, changed or frozen meanwhile, or the token vault was reset: try again"
+			} else if err != nil {
+				return err
+			}
+		}
+		if dry || len(refused) > 0 {
+			return errUndo
+		}
+		return nil
+	})
+	if errors.Is(err, errUndo) {
+		err = nil
+	}
+	return refused, err
 }
 
 // GrantFilter chooses grants of an account; what is empty is any.

@@ -36,6 +36,25 @@ func (v *Vault) SealTokens(ctx context.Context, g *store.Grant, access, refresh 
 	return err
 }
 
+// SealRefreshToken puts a refresh token into g, sealed, and no access token.
+func (v *Vault) SealRefreshToken(ctx context.Context, g *store.Grant, refresh secret.String) (err error) {
+	g.AccessToken = nil
+	g.RefreshToken, err = v.sealTokens(ctx, grantPlace(*g, "refresh_token"), &g.Keyset, []byte(refresh.Reveal()))
+	return err
+}
+
+// ImportGrants puts grants of one account, all or none: the answer says by index why not. With dry nothing is put in any case.
+func (v *Vault) ImportGrants(gs []store.Grant, dry bool) (refused map[int]string, err error) {
+	refused, err = v.store.ImportGrants(gs, dry)
+	for _, g := range gs {
+		v.grants.forget(key(g.Account, g.Key))
+	}
+	if len(refused) > 0 { // the keyset may be gone
+		v.written(gs[0].Account, fault.ConcurrentModification)
+	}
+	return refused, err
+}
+
 // SealUserName puts the readable form of the grant's user into g, sealed.
 func (v *Vault) SealUserName(ctx context.Context, g *store.Grant, name string) (err error) {
 	g.UserName, err = v.sealTokens(ctx, grantPlace(*g, "user_name"), &g.Keyset, []byte(name))

@@ -59,6 +59,8 @@ var extensionOperations = []operation{
 	{"ListTrustedIssuers", ListTrustedIssuersInput{}, ListTrustedIssuersOutput{}},
 	{"GetCallbackUrl", GetCallbackUrlInput{}, GetCallbackUrlOutput{}},
 	{"DeleteTrustedIssuer", DeleteTrustedIssuerInput{}, DeleteTrustedIssuerOutput{}},
+	{"ImportGrants", ImportGrantsInput{}, ImportGrantsOutput{}},
+	{"ExportGrants", ExportGrantsInput{}, ExportGrantsOutput{}},
 	{"PutWebhook", PutWebhookInput{}, PutWebhookOutput{}},
 	{"ListWebhooks", ListWebhooksInput{}, ListWebhooksOutput{}},
 	{"DeleteWebhook", DeleteWebhookInput{}, DeleteWebhookOutput{}},

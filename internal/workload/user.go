@@ -3,7 +3,9 @@ package workload
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"strconv"
+	"strings"
 
 	"golang.org/x/crypto/cryptobyte"
 )
@@ -42,6 +44,37 @@ func (u User) Key() string {
 	sum := sha256.Sum256(b.BytesOrPanic()) // cannot fail: lengths fit 32 bits
 	return hex.EncodeToString(sum[:])
 }
+
+// ParseUser is the user whose String is text.
+func ParseUser(text string) (User, error) {
+	kind, rest, _ := strings.Cut(text, ":")
+	var fields []string
+	for rest != "" {
+		quoted, err := strconv.QuotedPrefix(rest)
+		if err != nil {
+			return User{}, errNoUser
+		}
+		field, err := strconv.Unquote(quoted)
+		if err != nil {
+			return User{}, errNoUser
+		}
+		fields = append(fields, field)
+		rest = strings.TrimPrefix(rest[len(quoted):], " ")
+	}
+	var u User
+	switch {
+	case Kind(kind) == KindID && len(fields) == 1:
+		u = User{Kind: KindID, ID: fields[0]}
+	case Kind(kind) == KindJWT && len(fields) == 2:
+		u = User{Kind: KindJWT, Issuer: fields[0], Subject: fields[1]}
+	}
+	if u.IsZero() || u.String() != text {
+		return User{}, errNoUser
+	}
+	return u, nil
+}
+
+var errNoUser = errors.New("it is not the readable form of a user")
 
 // Name is the user as a person would say it, for pages. Two users may have the same.
 func (u User) Name() string {

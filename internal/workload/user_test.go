@@ -103,3 +103,21 @@ func TestUserString(t *testing.T) {
 		}
 	})
 }
+
+// What String says, ParseUser reads, and nothing else.
+func TestParseUser(t *testing.T) {
+	for _, u := range []workload.User{
+		{Kind: workload.KindID, ID: "alice"}, {Kind: workload.KindID, ID: `a "quoted" \ one é` + "\x00\xff"}, {Kind: workload.KindID, ID: ""},
+		{Kind: workload.KindJWT, Issuer: "https://idp.example", Subject: `b "ob"`}, {Kind: workload.KindJWT, Issuer: "", Subject: ""},
+	} {
+		got, err := workload.ParseUser(u.String())
+		if err != nil || got != u || got.Key() != u.Key() {
+			t.Errorf("%s: %+v, %v", u, got, err)
+		}
+	}
+	for _, text := range []string{"", "id", "id:", "id:alice", `id:"a" "b"`, `id:"a" `, `jwt:"a"`, `jwt:"a""b"`, `jwt:"a"  "b"`, `other:"a"`, "id:`a`"} {
+		if u, err := workload.ParseUser(text); err == nil {
+			t.Errorf("%q is taken for %+v", text, u)
+		}
+	}
+}

@@ -97,6 +97,8 @@ func Extensions(c *control.Control, b *broker.Broker, a *admin.Admin) []Operatio
 		extension("DescribeGrant", 200, common, b.DescribeGrant),
 		extension("RevokeGrant", 200, common, b.RevokeGrant),
 		extension("RevokeGrants", 200, common, b.RevokeGrants),
+		extension("ImportGrants", 200, append(common, fault.Encryption, fault.Decryption), b.ImportGrants),
+		extension("ExportGrants", 200, read, b.ExportGrants),
 		extension("ReportBadToken", 200, common, b.ReportBadToken),
 
 		extension("Freeze", 200, common, b.Freeze),

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"filippo.io/age"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
 	data "github.com/aws/aws-sdk-go-v2/service/bedrockagentcore/types"
@@ -56,7 +57,7 @@ func newWorld(t *testing.T, e *testenv.Env, p testenv.Principal) world {
 			t.Fatal(err)
 		}
 	}
-	e.Plant("planted-api-key-value", edKey, ecKey, privySecret)
+	e.Plant("planted-refresh-token-value", "planted-api-key-value", edKey, ecKey, privySecret)
 	for _, name := range []string{"wallet", "wallet2"} {
 		p.CreatePayment(name, &types.PaymentProviderConfigurationInputMemberCoinbaseCdpConfiguration{Value: types.CoinbaseCdpConfigurationInput{
 			ApiKeyId: aws.String("key-1"), ApiKeySecret: aws.String(edKey), WalletSecret: aws.String(ecKey),
@@ -208,15 +209,18 @@ func (w world) body(t *testing.T, e *testenv.Env, operation string) string {
 		"Freeze":                     `{"target":{"workloadName":"agent2"}}`,
 		"Unfreeze":                   `{"target":{"workloadName":"agent2"}}`,
 		"ListFreezes":                `{}`,
-		"DescribeIssuer":             `{}`,
-		"RotateIssuerKeys":           `{"withdraw":true}`,
-		"PutWebhook":                 `{"name":"hook2","url":"http://127.0.0.1:9/"}`,
-		"ListWebhooks":               `{}`,
-		"DeleteWebhook":              `{"name":"hook"}`,
-		"RotateWebhookSecret":        `{"name":"hook"}`,
-		"TestWebhook":                `{"name":"hook"}`,
-		"ListWebhookDeliveries":      `{"name":"hook"}`,
-		"RetryWebhookDeliveries":     `{"name":"hook"}`,
+		"ImportGrants": `{"grants":[{"workloadName":"agent","resourceCredentialProviderName":"vendor","user":{"userId":"bob"},"scopes":["read"],` +
+			`"refreshToken":"planted-refresh-token-value"}]}`,
+		"ExportGrants":           `{"workloadName":"agent2"}`,
+		"DescribeIssuer":         `{}`,
+		"RotateIssuerKeys":       `{"withdraw":true}`,
+		"PutWebhook":             `{"name":"hook2","url":"http://127.0.0.1:9/"}`,
+		"ListWebhooks":           `{}`,
+		"DeleteWebhook":          `{"name":"hook"}`,
+		"RotateWebhookSecret":    `{"name":"hook"}`,
+		"TestWebhook":            `{"name":"hook"}`,
+		"ListWebhookDeliveries":  `{"name":"hook"}`,
+		"RetryWebhookDeliveries": `{"name":"hook"}`,
 	}
 	b, ok := bodies[operation]
 	if !ok {
@@ -228,7 +232,11 @@ func (w world) body(t *testing.T, e *testenv.Env, operation string) string {
 // Every operation, with real handles, by a caller without rights: AccessDenied in the words that tools know, one audit record, and nothing done.
 // By one with rights: its own success.
 func TestDenyAllSweep(t *testing.T) {
-	e := testenv.Start(t)
+	recipient, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := testenv.Start(t, func(c *server.Config) { c.ExportRecipients = []string{recipient.Recipient().String()} })
 	w := newWorld(t, e, e.Admin)
 	nobody := e.NewUser(testenv.Account, "nobody", "")
 	for _, op := range table() {
