@@ -18,6 +18,7 @@ type cli struct {
 	Freeze   freezeCommand   `cmd:"" help:"Stop issuing anything to a user, workload identity, provider or account."`
 	Unfreeze unfreezeCommand `cmd:"" help:"End a freeze."`
 	Freezes  freezesCommand  `cmd:"" help:"List what is frozen."`
+	Account  accountCommand  `cmd:"" help:"End an account."`
 	Webhook  webhookCommand  `cmd:"" help:"Have somebody told what becomes of grants."`
 	Issuer   issuerCommand   `cmd:"" help:"Trust issuers of user JWTs."`
 	Keys     keysCommand     `cmd:"" help:"Keys that seal token vaults, sign client assertions, or are the issuer's."`

@@ -67,6 +67,7 @@ func TestEndWhileTheVendorIsAsked(t *testing.T) {
 			f.must(err)
 		},
 		"workload deleted": func(f *fixture) { f.must(f.Vault.DeleteWorkload(account, "agent", "")) },
+		"account deleted":  func(f *fixture) { f.must(f.Vault.DeleteAccount(account, "arn", true)) },
 		"provider deleted": func(f *fixture) { f.must(f.Vault.DeleteOAuth2Provider(account, "vendor", "")) },
 	}
 	calls := map[string]func(f *fixture) func(){

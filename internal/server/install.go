@@ -225,6 +225,9 @@ func checkAccount(ctx context.Context, st *store.Store, cfg Config) error {
 	case err != nil:
 		return err
 	case len(accounts) == 0:
+		if d, err := st.AccountDeletion(ctx, cfg.AccountID); err == nil {
+			return fmt.Errorf("account %s was deleted on %s, and %s has no other: begin with a new data directory or database", cfg.AccountID, d.RequestedAt.Format(time.RFC3339), cfg.database())
+		}
 		return fmt.Errorf("%s is no database of Credence: restore it from your backup: %w", cfg.database(), errNoAccount)
 	case !slices.Contains(accounts, cfg.AccountID):
 		return fmt.Errorf("--account-id %s: %s was made for account %s: give that one", cfg.AccountID, cfg.database(), strings.Join(accounts, ", "))

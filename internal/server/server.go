@@ -304,6 +304,7 @@ func (s *Server) Run(ctx context.Context) error {
 		running.Go(func() { s.broker.RenewGrants(jobs) })
 	}
 	running.Go(func() { s.admin.Deliver(jobs) })
+	running.Go(func() { s.admin.ShredAccounts(jobs) })
 	followed := make(chan struct{})
 	followCtx, stopFollowing := context.WithCancel(context.WithoutCancel(ctx)) // requests under way need it to the end
 	defer stopFollowing()

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"credence/internal/fault"
@@ -30,6 +31,13 @@ func (s *Store) InsertMeta(name string, value []byte) error {
 // InsertAccount adds an account with its keysets.
 func (s *Store) InsertAccount(account string, at time.Time, keysets []Keyset) error {
 	return s.write(func(t *tx) error {
+		var deleted int
+		if err := t.get([]any{&deleted}, `SELECT COUNT(*) FROM account_deletions WHERE account = $1`, account); err != nil {
+			return err
+		}
+		if deleted > 0 {
+			return fmt.Errorf("account %s was deleted, and its id does not come back: take another", account)
+		}
 		if err := t.exec(`INSERT INTO accounts (account, epoch, created_at) VALUES ($1, 1, $2)`, account, millis(at)); err != nil {
 			return err
 		}

@@ -21,6 +21,7 @@ type table struct {
 var tables = []table{
 	{"meta", []string{"name"}},
 	{"accounts", []string{"account"}},
+	{"account_deletions", []string{"account"}},
 	{"keysets", []string{"account", "purpose"}},
 	{"keys", []string{"account", "id"}},
 	{"issuer_keys", []string{"account", "id"}},

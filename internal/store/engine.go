@@ -22,7 +22,9 @@ type engine struct {
 	queue bool
 
 	snapshot func(ctx context.Context, s *Store, path string) error
-	check    func(ctx context.Context, s *Store) error
+	// scrub makes sure that no copy of what was deleted is left in the files; nil where the server sees to it.
+	scrub func(ctx context.Context, s *Store) error
+	check func(ctx context.Context, s *Store) error
 }
 
 // sql is the engine's form of a query. The one text is PostgreSQL's, with {now} for the database's clock in unix milliseconds.

@@ -54,6 +54,13 @@ func (s *Store) PutFreeze(f Freeze) (now Freeze, err error) {
 // DeleteFreeze ends a freeze; fault.NotFound when there is none.
 func (s *Store) DeleteFreeze(account string, kind FreezeKind, id string) error {
 	return s.write(func(t *tx) error {
+		var deleting int
+		if err := t.get([]any{&deleting}, `SELECT COUNT(*) FROM account_deletions WHERE account = $1`, account); err != nil {
+			return err
+		}
+		if deleting > 0 && kind == FreezeAccount {
+			return fault.Invalid("target", "account %s is being deleted: its freeze does not end", account)
+		}
 		if err := t.change(fault.NotFound, `DELETE FROM freezes WHERE account = $1 AND kind = $2 AND id = $3`, account, kind, id); err != nil {
 			return err
 		}

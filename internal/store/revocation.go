@@ -40,6 +40,7 @@ const (
 	CauseProviderDeleted RevocationCause = "provider_deleted"
 	CauseProviderChanged RevocationCause = "provider_changed"
 	CauseWorkloadDeleted RevocationCause = "workload_deleted"
+	CauseAccountDeleted  RevocationCause = "account_deleted"
 	CauseGrantRevoked    RevocationCause = "grant_revoked"
 	CauseLost            RevocationCause = "lost" // the vendor gave the tokens when nobody could have them any more
 )

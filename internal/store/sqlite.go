@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/driver"
@@ -45,7 +46,7 @@ func openSQLite(path string, keep bool) (*Store, error) {
 	}
 	s := &Store{writer: writer, reader: reader, engine: engine{
 		dialect: goose.DialectSQLite3, rewrite: sqliteRewrite, classify: classifySQLite, transient: func(error) bool { return false }, queue: true,
-		snapshot: snapshotSQLite, check: checkSQLite,
+		snapshot: snapshotSQLite, scrub: scrubSQLite, check: checkSQLite,
 	}}
 	s.writes = batch.New(256, 0, s.commit)
 	return s, nil
@@ -97,6 +98,23 @@ func classifySQLite(err error) error {
 func snapshotSQLite(ctx context.Context, s *Store, path string) error {
 	_, err := s.writer.ExecContext(ctx, `VACUUM INTO ?1`, path)
 	return err
+}
+
+// scrubSQLite empties the write-ahead log, which has pages as they were; secure_delete has seen to the database. Readers may hold it up for a moment.
+func scrubSQLite(ctx context.Context, s *Store) error {
+	for try := 0; ; try++ {
+		var busy, pages, moved int
+		if err := s.writer.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &moved); err != nil {
+			return err
+		}
+		if busy == 0 {
+			return nil
+		}
+		if try == 20 {
+			return errors.New("the write-ahead log cannot be emptied: a reader holds it; it is emptied when the server stops")
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
 }
 
 func checkSQLite(ctx context.Context, s *Store) error {

@@ -22,6 +22,7 @@ type epochs struct {
 	all      atomic.Uint64
 	accounts sync.Map // account → *atomic.Uint64
 	known    map[string]int64
+	vanished func(account string) // is told of accounts that are no more
 }
 
 // live tells whether what the caches hold may be used.
@@ -58,6 +59,9 @@ func (e *epochs) look(ctx context.Context, read func(context.Context) (map[strin
 	}
 	for account := range e.known {
 		if _, there := now[account]; !there {
+			if e.vanished != nil {
+				e.vanished(account)
+			}
 			e.of(account).Add(1)
 			e.all.Add(1)
 		}

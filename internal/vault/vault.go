@@ -86,6 +86,7 @@ func New(ctx context.Context, cfg Config) (*Vault, error) {
 			return uint32(1024 + len(g.AccessToken) + len(g.RefreshToken) + len(g.UserName))
 		}),
 	}
+	e.vanished = v.forgetKeys
 	v.callers.shared = true // found by access key
 	sealed, err := cfg.Store.Meta(ctx, keyCheck)
 	if errors.Is(err, fault.NotFound) {

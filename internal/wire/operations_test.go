@@ -59,6 +59,7 @@ var extensionOperations = []operation{
 	{"ListTrustedIssuers", ListTrustedIssuersInput{}, ListTrustedIssuersOutput{}},
 	{"GetCallbackUrl", GetCallbackUrlInput{}, GetCallbackUrlOutput{}},
 	{"DeleteTrustedIssuer", DeleteTrustedIssuerInput{}, DeleteTrustedIssuerOutput{}},
+	{"DeleteAccount", DeleteAccountInput{}, DeleteAccountOutput{}},
 	{"ImportGrants", ImportGrantsInput{}, ImportGrantsOutput{}},
 	{"ExportGrants", ExportGrantsInput{}, ExportGrantsOutput{}},
 	{"PutWebhook", PutWebhookInput{}, PutWebhookOutput{}},

@@ -108,6 +108,7 @@ func Extensions(c *control.Control, b *broker.Broker, a *admin.Admin) []Operatio
 		extension("PutTrustedIssuer", 200, common, a.PutTrustedIssuer),
 		extension("ListTrustedIssuers", 200, common, a.ListTrustedIssuers),
 		extension("DeleteTrustedIssuer", 204, common, a.DeleteTrustedIssuer),
+		extension("DeleteAccount", 202, common, a.DeleteAccount),
 		extension("PutWebhook", 200, append(create, fault.ConcurrentModification), a.PutWebhook),
 		extension("ListWebhooks", 200, common, a.ListWebhooks),
 		extension("DeleteWebhook", 204, common, a.DeleteWebhook),

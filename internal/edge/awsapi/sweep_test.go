@@ -209,6 +209,7 @@ func (w world) body(t *testing.T, e *testenv.Env, operation string) string {
 		"Freeze":                     `{"target":{"workloadName":"agent2"}}`,
 		"Unfreeze":                   `{"target":{"workloadName":"agent2"}}`,
 		"ListFreezes":                `{}`,
+		"DeleteAccount":              `{"accountId":"` + testenv.Account + `","force":true}`,
 		"ImportGrants": `{"grants":[{"workloadName":"agent","resourceCredentialProviderName":"vendor","user":{"userId":"bob"},"scopes":["read"],` +
 			`"refreshToken":"planted-refresh-token-value"}]}`,
 		"ExportGrants":           `{"workloadName":"agent2"}`,
@@ -257,10 +258,10 @@ func TestDenyAllSweep(t *testing.T) {
 			}
 		})
 	}
-	// The refusals changed nothing: every operation succeeds for the administrator, those that delete last, and then the reset, which needs a deleted key.
+	// The refusals changed nothing: every operation succeeds for the administrator, those that delete last, then the reset, which needs a deleted key, and the account at the very end.
 	ordered := table()
 	rank := func(op awsapi.Operation) int {
-		return slices.IndexFunc([]string{"Reset", "Delete", ""}, func(prefix string) bool { return strings.HasPrefix(op.Name, prefix) })
+		return slices.IndexFunc([]string{"DeleteAccount", "Reset", "Delete", ""}, func(prefix string) bool { return strings.HasPrefix(op.Name, prefix) })
 	}
 	slices.SortStableFunc(ordered, func(a, b awsapi.Operation) int { return rank(b) - rank(a) })
 	for _, op := range ordered {

@@ -15,6 +15,14 @@ CREATE TABLE accounts (
     created_at BIGINT NOT NULL
 );
 
+-- Accounts that are being deleted, and those that were: their ids do not come back. shredded_at is set when their keysets are gone.
+CREATE TABLE account_deletions (
+    account      TEXT NOT NULL PRIMARY KEY,
+    requested_by TEXT NOT NULL,
+    requested_at BIGINT NOT NULL,
+    shredded_at  BIGINT NOT NULL
+);
+
 -- id is random per key material: what one keyset sealed is not taken for the work of its successor. key_id is the key that seals it, '' the
 -- key-encryption key. version rises with every sealing.
 CREATE TABLE keysets (

@@ -1,0 +1,77 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"credence/internal/access"
+	"credence/internal/audit"
+	"credence/internal/fault"
+	"credence/internal/iam"
+	"credence/internal/store"
+	"credence/internal/wire"
+)
+
+// DeleteAccount deletes the caller's account for ever. At once nothing is issued any more, on any replica, and vendors are told of all its grants; when every one of them has its
+// receipt, the account's keysets and rows are destroyed. It may be repeated, to see how far that is.
+func (a *Admin) DeleteAccount(ctx context.Context, c iam.Caller, in *wire.DeleteAccountInput) (*wire.DeleteAccountOutput, error) {
+	if err := a.Gate.Allow(c, a.deletion(c.Account)); err != nil {
+		return nil, err
+	}
+	if in.AccountId != c.Account {
+		return nil, fault.Invalid("accountId", "must be %s, the account of the caller, to confirm that it is to be deleted", c.Account)
+	}
+	err := a.Vault.DeleteAccount(c.Account, c.ARN, in.Force != nil && *in.Force)
+	if errors.Is(err, fault.Conflict) {
+		return nil, fault.Invalid("force", "must be true: account %s is the last one of this installation, which serves nobody without it", c.Account)
+	}
+	if err != nil {
+		return nil, err
+	}
+	d, err := a.Store.AccountDeletion(ctx, c.Account)
+	return &wire.DeleteAccountOutput{AccountId: c.Account, PendingRevocations: new(int64(d.Pending)), RequestedTime: wire.Time{Time: d.RequestedAt}}, err
+}
+
+func (a *Admin) deletion(account string) access.Request {
+	return access.Request{Action: "credence:DeleteAccount", Resources: []string{a.ARNs.Extension(account, "account", account)}}
+}
+
+// shredPoll is the time between looks at accounts that are being deleted.
+const shredPoll = 5 * time.Second
+
+// ShredAccounts destroys the keysets of deleted accounts once all their vendors were told, until ctx ends.
+func (a *Admin) ShredAccounts(ctx context.Context) {
+	tick := time.NewTicker(shredPoll)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			a.shredDue(context.WithoutCancel(ctx))
+		}
+	}
+}
+
+func (a *Admin) shredDue(ctx context.Context) {
+	due, err := a.Store.ShreddableAccounts(ctx)
+	if err != nil {
+		a.Log.Error("the accounts that are being deleted cannot be read", "cause", err.Error())
+		return
+	}
+	for _, d := range due {
+		if err := a.shred(ctx, d); err != nil && !errors.Is(err, fault.ConcurrentModification) { // another replica was first
+			a.Log.Error("an account cannot be shredded", "account", d.Account, "cause", err.Error())
+		}
+	}
+}
+
+// shred records first: a receipt too many says the same twice, one too few would leave nothing of it.
+func (a *Admin) shred(ctx context.Context, d store.AccountDeletion) error {
+	c := iam.Caller{Account: d.Account, ARN: d.RequestedBy}
+	if err := a.Gate.Receipt(c, a.deletion(d.Account), audit.Performed, "every vendor was told; the keysets and all rows but the audit log are destroyed"); err != nil {
+		return err
+	}
+	return a.Vault.ShredAccount(ctx, d)
+}
