@@ -79,19 +79,18 @@ func (a *Admin) deliverNext(ctx context.Context) bool {
 	}
 	outcome := "delivered"
 	d.State, d.LastError = store.DeliveryDelivered, ""
-	if err := a.send(ctx, d); err != nil {
-		if errors.Is(err, fault.NotFound) {
-			return true // its webhook was deleted just now, and it with it
-		}
-		d.State, d.LastError = store.DeliveryDead, err.Error()
-		outcome = string(store.DeliveryDead)
-		if wait, again := nextAttempt(d.Attempts); again && !errors.Is(err, webhook.Gone) {
-			d.State, outcome = store.DeliveryPending, "retried"
-			err = a.Deliveries.KeepDelivery(d, wait, min(wait, othersPause))
-		} else {
-			err = a.Deliveries.FinishDelivery(d)
-		}
-	} else {
+	sent := a.send(ctx, d)
+	wait, again := nextAttempt(d.Attempts)
+	switch {
+	case errors.Is(sent, fault.NotFound):
+		return true // its webhook was deleted just now, and it with it
+	case sent != nil && again && !errors.Is(sent, webhook.Gone):
+		outcome, d.LastError = "retried", sent.Error()
+		err = a.Deliveries.KeepDelivery(d, wait, min(wait, othersPause))
+	case sent != nil:
+		outcome, d.State, d.LastError = "dead", store.DeliveryDead, sent.Error()
+		err = a.Deliveries.FinishDelivery(d)
+	default:
 		err = a.Deliveries.FinishDelivery(d)
 	}
 	if err != nil && !errors.Is(err, fault.ConcurrentModification) {
