@@ -53,6 +53,9 @@ func TestDeleteAccount(t *testing.T) {
 		}
 
 		c := administrator(t, alpha)
+		if keys, err := b.Vault.IssuerKeys(ctx, alpha); len(keys) == 0 || err != nil {
+			t.Fatal(keys, err)
+		}
 		if _, err := b.DeleteAccount(ctx, c, &wire.DeleteAccountInput{AccountId: beta}); !errors.Is(err, fault.Validation) {
 			t.Error(err)
 		}
@@ -82,6 +85,12 @@ func TestDeleteAccount(t *testing.T) {
 		}
 		if _, ok, _ := b.Vault.OpenHandle(ctx, alpha, "cursor", handle); ok {
 			t.Error("a handle opens")
+		}
+		if keys, err := b.Vault.IssuerKeys(ctx, alpha); err == nil {
+			t.Errorf("it is an issuer: %v", keys)
+		}
+		if rows, err := b.store.IssuerKeys(ctx, alpha); len(rows) != 0 || err != nil {
+			t.Error("it has keys of an issuer", err)
 		}
 		if b.Vault.CreateAccount(alpha) == nil {
 			t.Error("the account came back")

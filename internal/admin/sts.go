@@ -29,7 +29,7 @@ var sessionTag = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
 
 // GetWebIdentityToken makes an ID token of the account's issuer that says who the caller is, for the services that it names as audience.
 func (a *Admin) GetWebIdentityToken(ctx context.Context, c iam.Caller, in *wire.GetWebIdentityTokenInput) (*wire.GetWebIdentityTokenOutput, error) {
-	if err := a.Gate.Allow(c, access.Request{Action: "sts:GetWebIdentityToken", Resources: []string{c.ARN}}); err != nil {
+	if err := a.Gate.AllowIssue(ctx, c, access.Request{Action: "sts:GetWebIdentityToken", Resources: []string{c.ARN}}); err != nil {
 		return nil, err
 	}
 	tags := map[string]string{}

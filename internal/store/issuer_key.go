@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"time"
+
+	"credence/internal/fault"
 )
 
 // IssuerKey is a key by which an account, as an issuer, signs ID tokens. Material is sealed; PublicKey is a JWK.
@@ -26,10 +28,11 @@ func (s *Store) IssuerKeys(ctx context.Context, account string) ([]IssuerKey, er
 	}, `SELECT `+issuerKeyColumns+` FROM issuer_keys WHERE account = $1 ORDER BY algorithm COLLATE "C", generation`, account)
 }
 
-// InsertIssuerKey adds a key; fault.Conflict when its generation is there. alone deletes all earlier ones of its algorithm.
+// InsertIssuerKey adds a key; fault.Conflict when its generation is there, fault.NotFound when the account is gone. alone deletes all earlier ones of its algorithm.
 func (s *Store) InsertIssuerKey(k IssuerKey, alone bool) error {
 	return s.write(func(t *tx) error {
-		if err := t.exec(`INSERT INTO issuer_keys (`+issuerKeyColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		if err := t.change(fault.NotFound, `INSERT INTO issuer_keys (`+issuerKeyColumns+`) SELECT $1, $2, $3, $4, $5, $6, $7, $8
+			WHERE EXISTS (SELECT 1 FROM accounts WHERE account = $1)`,
 			k.Account, k.ID, k.Algorithm, k.Generation, k.PublicKey, k.Material, millis(k.CreatedAt), millis(k.SignsAt)); err != nil {
 			return err
 		}

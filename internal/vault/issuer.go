@@ -114,18 +114,12 @@ func (v *Vault) issuerKeyRows(ctx context.Context, account string, wanted ...jos
 	return rows, err
 }
 
-// AccountExists answers nil or fault.NotFound. Strangers ask, about whatever they like: of accounts that there are not, nothing is remembered.
+// AccountExists answers nil or fault.NotFound. Strangers ask, about whatever they like, and an account may be deleted: nothing is remembered.
 func (v *Vault) AccountExists(ctx context.Context, account string) error {
-	if _, known := v.accounts.Load(account); known {
-		return nil
-	}
 	if !iam.ValidAccount(account) {
 		return fault.NotFound
 	}
 	_, err := v.store.Keyset(ctx, account, purposeRows)
-	if err == nil {
-		v.accounts.Store(account, nil)
-	}
 	return err
 }
 

@@ -42,7 +42,6 @@ type Vault struct {
 	grants    *cache[store.Grant]
 	freezes   *cache[map[freezeKey]store.Freeze] // all of an account
 	issuers   *cache[[]store.IssuerKey]
-	accounts  sync.Map // of those that there are, by id
 	publics   sync.Map // account and key → publicHalf
 }
 

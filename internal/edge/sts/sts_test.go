@@ -285,3 +285,17 @@ func TestRate(t *testing.T) {
 		t.Error("it is not counted")
 	}
 }
+
+// Who is frozen with the account gets no ID token either.
+func TestFrozenAccount(t *testing.T) {
+	e := testenv.Start(t)
+	if got := e.Admin.Call("/credence/Freeze", `{"target":{"account":true}}`); got.Status != http.StatusOK && got.Status != http.StatusCreated {
+		t.Fatal(got)
+	}
+	if f := failed(t, post(e, e.Admin, forms["GetWebIdentityToken"])); f.Code != "AccessDenied" || !strings.Contains(f.Message, "frozen") {
+		t.Errorf("%+v", f)
+	}
+	if got := post(e, e.Admin, forms["GetCallerIdentity"]); got.Status != http.StatusOK {
+		t.Errorf("who one is, is no secret: %+v", got)
+	}
+}
