@@ -142,10 +142,16 @@ func (b *Broker) vendorCall(ctx context.Context, account, target string, v provi
 	return t, err
 }
 
-// endpoint is the token endpoint of a provider with its client authentication, which is good for one request of a workload identity.
-func (b *Broker) endpoint(ctx context.Context, p *vault.OAuth2Provider, v provider.Vendor, workload string) (oauth.Endpoint, error) {
+// endpoint is the token endpoint of a provider with its client authentication, which is good for one request of a workload identity, and with the key that the
+// tokens of g are bound to, or that new ones will be; a grant without tokens is the zero one.
+func (b *Broker) endpoint(ctx context.Context, p *vault.OAuth2Provider, v provider.Vendor, workload string, g store.Grant) (oauth.Endpoint, error) {
 	auth, err := b.clientAuth(ctx, p, v, workload, v.TokenEndpoint)
-	return endpointWith(v, auth), err
+	if err != nil {
+		return oauth.Endpoint{}, err
+	}
+	e := endpointWith(v, auth)
+	e.DPoP, err = b.dpop(ctx, v, g)
+	return e, err
 }
 
 // clientAuth is how the client of a provider authenticates one request of a workload identity to target, an endpoint of its vendor.
@@ -153,12 +159,18 @@ func (b *Broker) clientAuth(ctx context.Context, p *vault.OAuth2Provider, v prov
 	auth := oauth.ClientAuth{Method: v.AuthMethod, ID: p.Config.ClientID}
 	var err error
 	switch {
+	case auth.Method == oauth.Anonymous:
 	case p.Config.AuthMethod == wire.MethodAwsIamIdTokenJwt:
-		auth.Assertion, err = b.idToken(ctx, p, v, workload, target)
+		auth.Renew = func(ctx context.Context) (secret.String, error) { return b.idToken(ctx, p, v, workload, target) }
 	case auth.Method == oauth.PrivateKeyJWT:
-		auth.Assertion, err = b.Vault.SignClientAssertion(ctx, p, v, target)
+		auth.Renew = func(ctx context.Context) (secret.String, error) {
+			return b.Vault.SignClientAssertion(ctx, p, v, target)
+		}
 	default:
 		auth.Secret, err = b.Vault.ClientSecret(ctx, p)
+	}
+	if auth.Renew != nil {
+		auth.Assertion, err = auth.Renew(ctx)
 	}
 	return auth, err
 }

@@ -161,7 +161,7 @@ func (b *Broker) exchange(ctx context.Context, s store.Session) error {
 	if err != nil {
 		return err
 	}
-	e, err := b.endpoint(ctx, p, v, s.Workload)
+	e, err := b.endpoint(ctx, p, v, s.Workload, store.Grant{})
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"credence/internal/oauth"
 	"credence/internal/provider"
+	"credence/internal/secret"
 	"credence/internal/store"
 	"credence/internal/vault"
 	"credence/internal/wire"
@@ -151,6 +152,13 @@ func (b *Broker) fill(ctx context.Context, g *store.Grant, t oauth.Token, defaul
 	}
 	if g.RefreshToken == nil {
 		g.RefreshToken = oldRefresh
+	}
+	var proofKey secret.String
+	if t.ProofKey != nil {
+		proofKey = t.ProofKey.Text()
+	}
+	if err := b.Vault.SealProofKey(ctx, g, proofKey); err != nil {
+		return err
 	}
 	g.TokenType, g.State, g.LastError, g.IntentAt, g.Failures, g.RetryAt = t.TokenType, store.GrantActive, "", time.Time{}, 0, time.Time{}
 	switch {

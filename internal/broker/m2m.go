@@ -69,7 +69,7 @@ func (b *Broker) clientCredentials(ctx context.Context, r request) (store.Grant,
 	if err != nil {
 		return store.Grant{}, err
 	}
-	e, err := b.endpoint(ctx, r.provider, v, r.agent.row.Name)
+	e, err := b.endpoint(ctx, r.provider, v, r.agent.row.Name, store.Grant{})
 	if err != nil {
 		return store.Grant{}, err
 	}

@@ -75,11 +75,12 @@ func (b *Broker) exchangeJWT(ctx context.Context, r request, end time.Time) (sto
 		return store.Grant{}, err
 	}
 	how := v.OnBehalfOf
-	e := endpointWith(v, oauth.ClientAuth{Method: oauth.Anonymous})
-	if !how.NoClient {
-		if e, err = b.endpoint(ctx, r.provider, v, r.agent.row.Name); err != nil {
-			return store.Grant{}, err
-		}
+	if how.NoClient {
+		v.AuthMethod = oauth.Anonymous
+	}
+	e, err := b.endpoint(ctx, r.provider, v, r.agent.row.Name, store.Grant{})
+	if err != nil {
+		return store.Grant{}, err
 	}
 	actorToken, actorTokenType := secret.String{}, ""
 	switch how.Actor {

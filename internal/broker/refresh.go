@@ -84,7 +84,7 @@ func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider,
 	if err != nil {
 		return store.Grant{}, err
 	}
-	e, err := b.endpoint(ctx, p, v, g.Workload)
+	e, err := b.endpoint(ctx, p, v, g.Workload, g)
 	if err != nil {
 		return store.Grant{}, err
 	}

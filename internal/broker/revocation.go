@@ -202,7 +202,7 @@ func (b *Broker) revoke(ctx context.Context, r *store.Revocation) (state store.R
 		return store.RevocationKept, "not sent: the vendor might end another grant, which is in use, with it", nil
 	}
 	if v.Revocation.Token == oauth.AccessToken && r.Grant.RefreshToken != nil && !valid(r.Grant) {
-		e, err := b.endpoint(ctx, p, v, r.Grant.Workload)
+		e, err := b.endpoint(ctx, p, v, r.Grant.Workload, r.Grant)
 		if err != nil {
 			return "", "", err
 		}

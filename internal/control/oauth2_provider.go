@@ -48,6 +48,7 @@ func (c *Control) CreateOauth2CredentialProvider(ctx context.Context, caller iam
 		config.ScopeMatch = *in.ScopeMatch
 	}
 	setSeconds(&config, in.RefreshTokenGraceSeconds, in.RefreshTokenIdleSeconds, in.MinimumValiditySeconds)
+	config.DPoPBound = value(in.DpopBoundAccessTokens)
 	callbackID, err := c.Vault.CallbackID(ctx, caller.Account, in.Name)
 	if err != nil {
 		return nil, err
@@ -75,7 +76,7 @@ func (c *Control) CreateOauth2CredentialProvider(ctx context.Context, caller iam
 		ClientSecretArn: d.ClientSecretArn, ClientSecretJsonKey: d.ClientSecretJsonKey, ClientSecretSource: d.ClientSecretSource, Name: d.Name,
 		CredentialProviderArn: d.CredentialProviderArn, CallbackUrl: d.CallbackUrl, Oauth2ProviderConfigOutput: d.Oauth2ProviderConfigOutput, Status: d.Status,
 		Confirm: d.Confirm, ScopeMatch: d.ScopeMatch, VendorHost: d.VendorHost, RefreshTokenGraceSeconds: d.RefreshTokenGraceSeconds,
-		RefreshTokenIdleSeconds: d.RefreshTokenIdleSeconds, MinimumValiditySeconds: d.MinimumValiditySeconds,
+		RefreshTokenIdleSeconds: d.RefreshTokenIdleSeconds, MinimumValiditySeconds: d.MinimumValiditySeconds, DpopBoundAccessTokens: d.DpopBoundAccessTokens,
 	}, nil
 }
 
@@ -175,6 +176,9 @@ func (c *Control) UpdateOauth2CredentialProvider(ctx context.Context, caller iam
 			p.Config.ScopeMatch = *in.ScopeMatch
 		}
 		setSeconds(&p.Config, in.RefreshTokenGraceSeconds, in.RefreshTokenIdleSeconds, in.MinimumValiditySeconds)
+		if p.Config.DPoPBound = current.Config.DPoPBound; in.DpopBoundAccessTokens != nil {
+			p.Config.DPoPBound = *in.DpopBoundAccessTokens
+		}
 		signs, signed := !p.Config.HasSecret(), !current.Config.HasSecret()
 		if signed && !signs && clientSecret.isZero() {
 			return fault.Invalid(clientSecret.path, "is required: with %s none was stored", current.Config.AuthMethod)
@@ -209,7 +213,7 @@ func (c *Control) UpdateOauth2CredentialProvider(ctx context.Context, caller iam
 		CredentialProviderVendor: d.CredentialProviderVendor, CredentialProviderArn: d.CredentialProviderArn, CallbackUrl: d.CallbackUrl,
 		Oauth2ProviderConfigOutput: d.Oauth2ProviderConfigOutput, CreatedTime: d.CreatedTime, LastUpdatedTime: d.LastUpdatedTime, Status: d.Status,
 		Confirm: d.Confirm, ScopeMatch: d.ScopeMatch, VendorHost: d.VendorHost, RefreshTokenGraceSeconds: d.RefreshTokenGraceSeconds,
-		RefreshTokenIdleSeconds: d.RefreshTokenIdleSeconds, MinimumValiditySeconds: d.MinimumValiditySeconds,
+		RefreshTokenIdleSeconds: d.RefreshTokenIdleSeconds, MinimumValiditySeconds: d.MinimumValiditySeconds, DpopBoundAccessTokens: d.DpopBoundAccessTokens,
 	}, nil
 }
 
@@ -419,6 +423,9 @@ func (c *Control) describeOAuth2Provider(ctx context.Context, p *vault.OAuth2Pro
 	}
 	if p.Config.Host != "" {
 		out.VendorHost = &p.Config.Host
+	}
+	if p.Config.DPoPBound {
+		out.DpopBoundAccessTokens = &p.Config.DPoPBound
 	}
 	var err error
 	if custom := out.Oauth2ProviderConfigOutput.CustomOauth2ProviderConfig; custom != nil {

@@ -201,19 +201,20 @@ func TestUpdateOAuth2ProviderExtensions(t *testing.T) {
 	for _, step := range []struct {
 		confirm    *wire.Confirm
 		scopeMatch *wire.ScopeMatch
+		bound      *bool
 		want       string
 	}{
-		{new(wire.ConfirmFirst), nil, "first, "}, {nil, new(wire.ScopeMatchExact), "first, exact"}, {nil, nil, "first, exact"},
-		{new(wire.ConfirmNever), new(wire.ScopeMatchSubset), "never, subset"},
+		{new(wire.ConfirmFirst), nil, nil, "first, , false"}, {nil, new(wire.ScopeMatchExact), new(true), "first, exact, true"}, {nil, nil, nil, "first, exact, true"},
+		{new(wire.ConfirmNever), new(wire.ScopeMatchSubset), new(false), "never, subset, false"},
 	} {
 		_, err := b.UpdateOauth2CredentialProvider(t.Context(), administrator(t, alpha), &wire.UpdateOauth2CredentialProviderInput{
 			Name: "github", CredentialProviderVendor: wire.VendorGithubOauth2, Oauth2ProviderConfigInput: github("client", nil),
-			Confirm: step.confirm, ScopeMatch: step.scopeMatch,
+			Confirm: step.confirm, ScopeMatch: step.scopeMatch, DpopBoundAccessTokens: step.bound,
 		})
 		must(t, err)
 		p, err := b.Vault.OAuth2Provider(t.Context(), alpha, "github")
 		must(t, err)
-		if got := fmt.Sprintf("%s, %s", p.Config.Confirm, p.Config.ScopeMatch); got != step.want {
+		if got := fmt.Sprintf("%s, %s, %t", p.Config.Confirm, p.Config.ScopeMatch, b.getProvider(t, "github").DpopBoundAccessTokens != nil); got != step.want {
 			t.Errorf("%s, want %s", got, step.want)
 		}
 	}

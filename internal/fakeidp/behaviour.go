@@ -45,6 +45,8 @@ type Behaviour struct {
 	ScopeComma        bool           // "a,b" instead of "a b"
 	ExtraTokenMembers map[string]any // override the members of every 200 answer, OKWithError's included; nil leaves one out
 
+	DPoP DPoP
+
 	// Quirks are ways of real vendors that no RFC has.
 	Quirks
 

@@ -28,6 +28,9 @@ func (v *Vendor) serveDiscovery(w http.ResponseWriter, _ *http.Request) {
 	if b.Pushed {
 		metadata["pushed_authorization_request_endpoint"] = v.base + "/par"
 	}
+	if b.DPoP.Bound {
+		metadata["dpop_signing_alg_values_supported"] = []string{"ES256"}
+	}
 	if b.PushRequired {
 		metadata["require_pushed_authorization_requests"] = true
 	}

@@ -14,6 +14,8 @@ type family struct {
 	scopes    []string // asked for; what was granted once the code is redeemed
 	resources []string // RFC 8707 resource indicators
 	revoked   bool
+
+	thumbprint string // of the key that its refresh tokens are bound to; "": to none
 }
 
 type code struct {
@@ -31,6 +33,8 @@ type accessToken struct {
 	resources []string
 	expiry    time.Time
 	revoked   bool
+
+	thumbprint string // of the key that it is bound to (RFC 9449); "" for a bearer token
 }
 
 type refreshToken struct {

@@ -21,6 +21,19 @@ func (v *Vendor) issue(r *http.Request, b Behaviour) (map[string]any, *refusal) 
 	if err := b.checkToken(r); err != nil {
 		return nil, err
 	}
+	thumbprint, err := v.proven(r, b)
+	if err != nil {
+		return nil, err
+	}
+	members, err := v.process(r, thumbprint, b)
+	if err == nil {
+		v.bind(members, thumbprint, b)
+	}
+	return members, err
+}
+
+// process answers a token request that proves possession of a key, or of none. It needs v.mu held.
+func (v *Vendor) process(r *http.Request, thumbprint string, b Behaviour) (map[string]any, *refusal) {
 	if b.NoClientExchange && r.PostForm.Get("grant_type") == TokenExchange {
 		if err := authenticateExchange(r); err != nil {
 			return nil, err
@@ -33,11 +46,11 @@ func (v *Vendor) issue(r *http.Request, b Behaviour) (map[string]any, *refusal) 
 	}
 	switch r.PostForm.Get("grant_type") {
 	case "authorization_code":
-		return v.redeem(client, r.PostForm, b)
+		return v.redeem(client, r.PostForm, thumbprint, b)
 	case cmp.Or(b.M2MGrantType, "client_credentials"):
 		return v.issueToClient(client, r.PostForm, b)
 	case "refresh_token":
-		return v.refresh(client, r.PostForm, b)
+		return v.refresh(client, r.PostForm, thumbprint, b)
 	case TokenExchange:
 		return v.exchange(client.ID, r.PostForm, b)
 	case JWTBearer:
@@ -53,7 +66,7 @@ func (v *Vendor) issue(r *http.Request, b Behaviour) (map[string]any, *refusal) 
 var codeVerifier = regexp.MustCompile(`^[A-Za-z0-9._~-]{43,128}$`)
 
 // redeem exchanges a code (RFC 6749 section 4.1.3). It needs v.mu held, like refresh, issueToClient and newAnswer.
-func (v *Vendor) redeem(client Client, form url.Values, b Behaviour) (map[string]any, *refusal) {
+func (v *Vendor) redeem(client Client, form url.Values, thumbprint string, b Behaviour) (map[string]any, *refusal) {
 	c, ok := v.codes[form.Get("code")]
 	if !ok || c.family.clientID != client.ID {
 		return nil, &refusal{code: "invalid_grant", description: "the code is unknown"}
@@ -77,7 +90,7 @@ func (v *Vendor) redeem(client Client, form url.Values, b Behaviour) (map[string
 	if err != nil {
 		return nil, err
 	}
-	c.used = true
+	c.used, f.thumbprint = true, thumbprint
 	f.scopes = b.grant(f.scopes)
 	next := ""
 	if !b.NoRefreshToken && c.offline {
@@ -87,12 +100,15 @@ func (v *Vendor) redeem(client Client, form url.Values, b Behaviour) (map[string
 }
 
 // refresh answers a new access token for a refresh token and rotates it (RFC 6749 section 6).
-func (v *Vendor) refresh(client Client, form url.Values, b Behaviour) (map[string]any, *refusal) {
+func (v *Vendor) refresh(client Client, form url.Values, thumbprint string, b Behaviour) (map[string]any, *refusal) {
 	t, ok := v.refreshTokens[form.Get("refresh_token")]
 	if !ok || t.family.clientID != client.ID || t.family.revoked {
 		return nil, &refusal{code: "invalid_grant", description: "the refresh token is unknown or revoked"}
 	}
 	f, now := t.family, time.Now()
+	if f.thumbprint != thumbprint {
+		return nil, &refusal{code: "invalid_grant", description: "the refresh token is bound to another key"}
+	}
 	if t.successor != "" && !now.Before(t.rotated.Add(b.RefreshGrace)) {
 		if b.ReuseKillsFamily {
 			v.kill(f)

@@ -9,13 +9,24 @@ import (
 // serveResource is the API that access tokens are for (RFC 6750): it says whose token it got.
 func (v *Vendor) serveResource(w http.ResponseWriter, r *http.Request) {
 	scheme, value, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	b := v.snapshot()
 	v.mu.Lock()
 	t, ok := v.accessTokens[value]
-	ok = ok && t.live() && strings.EqualFold(scheme, "Bearer")
+	wanted, code := "Bearer", "invalid_token"
+	if ok = ok && t.live(); ok && t.thumbprint != "" {
+		wanted = "DPoP"
+	}
+	ok = ok && strings.EqualFold(scheme, wanted)
+	if ok && wanted == "DPoP" {
+		thumbprint, err := v.verifyProof(r, b, value)
+		if ok = err == nil && thumbprint == t.thumbprint; err != nil {
+			code = err.code
+		}
+	}
 	v.mu.Unlock()
+	v.giveNonce(w, b)
 	if !ok {
-		w.Header().Set("WWW-Authenticate", `Bearer realm="fakeidp", error="invalid_token"`)
-		writeJSON(w, http.StatusUnauthorized, map[string]string{"error": "invalid_token"})
+		refuseResource(w, wanted, code)
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]string{"sub": t.family.subject, "scope": strings.Join(t.scopes, " "), "client_id": t.family.clientID})

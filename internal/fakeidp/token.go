@@ -40,6 +40,7 @@ func (v *Vendor) serveToken(w http.ResponseWriter, r *http.Request) {
 	}
 
 	members, err := v.issue(r, b)
+	v.giveNonce(w, b)
 	if err != nil {
 		b.refuse(w, err)
 		return

@@ -44,6 +44,8 @@ type Vendor struct {
 	killed        int
 	codes         map[string]*code
 	pushed        map[string]pushed // by request_uri
+	proofs        map[string]bool   // seen, by jti
+	nonce         string            // the newest
 	accessTokens  map[string]*accessToken
 	refreshTokens map[string]*refreshToken
 }
@@ -88,6 +90,7 @@ func New(issuer string) *Vendor {
 		clients:       map[string]Client{},
 		codes:         map[string]*code{},
 		pushed:        map[string]pushed{},
+		proofs:        map[string]bool{},
 		accessTokens:  map[string]*accessToken{},
 		refreshTokens: map[string]*refreshToken{},
 	}

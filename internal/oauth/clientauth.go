@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"net/http"
@@ -25,6 +26,16 @@ type ClientAuth struct {
 	ID        string
 	Secret    secret.String
 	Assertion secret.String // with PrivateKeyJWT, made for one request
+	// Renew makes another Assertion, for a request that has to be sent again; nil where there is none.
+	Renew func(context.Context) (secret.String, error)
+}
+
+// renew makes credentials good for one more request.
+func (a *ClientAuth) renew(ctx context.Context) (err error) {
+	if a.Renew != nil {
+		a.Assertion, err = a.Renew(ctx)
+	}
+	return err
 }
 
 // apply adds the credentials to exactly one of header and form, or those of Anonymous to neither.

@@ -20,6 +20,7 @@ type Metadata struct {
 	RevocationEndpoint                         string   `json:"revocation_endpoint"`
 	PushedAuthorizationRequestEndpoint         string   `json:"pushed_authorization_request_endpoint"` // RFC 9126
 	RequirePushedAuthorizationRequests         bool     `json:"require_pushed_authorization_requests"`
+	DPoPSigningAlgs                            []string `json:"dpop_signing_alg_values_supported"` // RFC 9449
 	CodeChallengeMethods                       []string `json:"code_challenge_methods_supported"`
 	TokenEndpointAuthMethods                   []string `json:"token_endpoint_auth_methods_supported"`
 	AuthorizationResponseIssParameterSupported bool     `json:"authorization_response_iss_parameter_supported"` // RFC 9207

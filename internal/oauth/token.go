@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,8 @@ type Doer interface {
 type Client struct {
 	HTTP    Doer
 	NotSent func(error) bool // whether an error of HTTP means that nothing left this machine; nil is never
+
+	nonces nonces
 }
 
 // Endpoint is a vendor's token endpoint and how we present ourselves there.
@@ -35,6 +38,7 @@ type Endpoint struct {
 	ResponseScopeSeparator string      // in the answer's scope; "" is a space
 	Header                 http.Header // of a preset, such as User-Agent; may not replace Accept, Content-Type and Authorization
 	JSON                   bool        // it takes a JSON object of the parameters instead of a form
+	DPoP                   *DPoP       // nil: requests prove no possession of a key
 }
 
 // Token is a successful answer (RFC 6749 section 5.1).
@@ -44,6 +48,7 @@ type Token struct {
 	ExpiresIn                 time.Duration // 0: the vendor did not say
 	Scopes                    []string      // nil: the vendor did not say
 	AskedAt                   time.Time     // when the caller asked: ExpiresIn begins after that, at a moment that only the vendor knows
+	ProofKey                  *ProofKey     // that the access token is bound to; nil: it is a bearer token
 }
 
 // encode writes parameters as a form, or as a JSON object in which only those that repeat are arrays.
@@ -63,21 +68,55 @@ func encode(form url.Values, asJSON bool) (contentType, text string) {
 	return "application/json", string(b)
 }
 
-// post sends a form to the token endpoint, once. The secrets in the form are cut out of whatever the vendor says about them.
-func (c *Client) post(ctx context.Context, e Endpoint, form url.Values, sent ...secret.String) (t Token, err error) {
+// post sends a form to the token endpoint. The secrets in the form are cut out of whatever the vendor says about them. It is sent once, unless the vendor wants
+// a proof of possession, or one with its nonce: then it has not looked at the grant yet (RFC 9449 section 8). Each is answered once.
+func (c *Client) post(ctx context.Context, e Endpoint, form url.Values, sent ...secret.String) (Token, error) {
+	var key *ProofKey
+	if e.DPoP != nil && !e.DPoP.OnDemand {
+		key = e.DPoP.Key
+	}
+	for nonced := false; ; {
+		nonce := c.nonces.of(e.URL)
+		t, err := c.postOnce(ctx, e, form, key, nonce, sent)
+		if err == nil {
+			return checkBound(t, key)
+		}
+		switch code := refusedWith(err); {
+		case key == nil && e.DPoP != nil && (code == invalidProof || code == useNonce):
+			key = e.DPoP.Key
+		case key != nil && code == useNonce && !nonced && c.nonces.of(e.URL) != nonce:
+			nonced = true
+		default:
+			return Token{}, err
+		}
+		if err := e.Auth.renew(ctx); err != nil {
+			return Token{}, &Error{Outcome: NotSent, Err: err}
+		}
+	}
+}
+
+func (c *Client) postOnce(ctx context.Context, e Endpoint, form url.Values, key *ProofKey, nonce string, sent []secret.String) (t Token, err error) {
 	header := newHeader(e.Header)
 	if err := e.Auth.apply(header, form); err != nil {
 		return Token{}, &Error{Outcome: NotSent, Err: err}
+	}
+	if key != nil {
+		proof, err := key.Sign(Proof{Method: http.MethodPost, URL: e.URL, Nonce: nonce})
+		if err != nil {
+			return Token{}, &Error{Outcome: NotSent, Err: err}
+		}
+		header.Set("DPoP", proof.Reveal())
 	}
 	contentType, text := encode(form, e.JSON)
 	header.Set("Content-Type", contentType)
 	call := newCall(ctx, "token request", e.URL)
 	call.Set("oauth2.grant_type", form.Get("grant_type"))
 	defer func() { done(call, err) }()
-	r, err := c.send(ctx, call, http.MethodPost, e.URL, header, text, append(sent, e.Auth.Secret, e.Auth.Assertion))
+	r, err := c.send(ctx, call, http.MethodPost, e.URL, header, text, slices.Concat(sent, []secret.String{e.Auth.Secret, e.Auth.Assertion}))
 	if err != nil {
 		return Token{}, err
 	}
+	c.nonces.keep(e.URL, r.header)
 	r.separator = e.ResponseScopeSeparator
 	return readResponse(r)
 }

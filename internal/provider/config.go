@@ -27,6 +27,7 @@ type Config struct {
 	SigningAlgorithm wire.SigningAlgorithm `json:"signingAlgorithm,omitempty"`
 	Confirm          wire.Confirm          `json:"confirm,omitempty"`
 	ScopeMatch       wire.ScopeMatch       `json:"scopeMatch,omitempty"`
+	DPoPBound        bool                  `json:"dpopBound,omitempty"`  // tokens are bound to keys (RFC 9449)
 	OnBehalfOf       *OnBehalfOf           `json:"onBehalfOf,omitempty"` // CustomOauth2
 	// RefreshTokenGraceSeconds is Vendor.RefreshTokenGrace of this provider; 0: the preset's.
 	RefreshTokenGraceSeconds int32 `json:"refreshTokenGraceSeconds,omitempty"`

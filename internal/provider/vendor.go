@@ -23,6 +23,7 @@ type Vendor struct {
 	DiscoveryURL          string // shown to clients instead of the endpoints, where the vendor has one
 	PushEndpoint          string // where authorization requests are pushed (RFC 9126); "": the browser takes them along
 	PushRequired          bool   // the vendor takes no others
+	DPoP                  DPoP   // whether tokens are bound to a key (RFC 9449)
 	IssInResponse         bool   // the vendor sends iss to the callback (RFC 9207)
 	AuthMethod            oauth.AuthMethod
 
@@ -55,6 +56,16 @@ type Vendor struct {
 	// For people, in Markdown: what to register at the vendor, what gives refresh tokens, and the vendor's public documentation.
 	Register, Refresh, Source string
 }
+
+// DPoP says when token requests prove possession of a key, which the tokens are then bound to.
+type DPoP string
+
+// The values of DPoP.
+const (
+	DPoPNever    DPoP = ""
+	DPoPOnDemand DPoP = "on_demand" // the vendor knows it, and may refuse a request without
+	DPoPAlways   DPoP = "always"    // the provider's config, or a preset, says so
+)
 
 // tenantPlace stands in the issuer and endpoints of a preset where its tenant goes.
 const tenantPlace = "{tenant}"
@@ -92,6 +103,9 @@ func (r *Resolver) Traits(c Config) Vendor {
 	}
 	if c.RefreshTokenIdleSeconds > 0 {
 		v.RefreshTokenIdle = time.Duration(c.RefreshTokenIdleSeconds) * time.Second
+	}
+	if c.DPoPBound {
+		v.DPoP = DPoPAlways
 	}
 	return v
 }
@@ -137,6 +151,9 @@ func (r *Resolver) Vendor(ctx context.Context, c Config) (Vendor, error) {
 		return Vendor{}, err
 	}
 	v.Issuer, v.AuthorizationEndpoint, v.TokenEndpoint = m.Issuer, m.AuthorizationEndpoint, m.TokenEndpoint
+	if v.DPoP == DPoPNever && slices.Contains(m.DPoPSigningAlgs, "ES256") {
+		v.DPoP = DPoPOnDemand
+	}
 	v.PushEndpoint, v.PushRequired = m.PushedAuthorizationRequestEndpoint, m.RequirePushedAuthorizationRequests
 	v.IssInResponse, v.Revocation.Endpoint = m.AuthorizationResponseIssParameterSupported, m.RevocationEndpoint
 	// Basic is the default, but of no use where the vendor lists its methods and basic is not among them.
@@ -151,12 +168,15 @@ func (r *Resolver) Vendor(ctx context.Context, c Config) (Vendor, error) {
 // goes nowhere else.
 func (v Vendor) Has(target string) bool {
 	for _, own := range []string{v.Issuer, v.AuthorizationEndpoint, v.TokenEndpoint} {
-		if own != "" && origin(own) == origin(target) {
+		if own != "" && SameOrigin(own, target) {
 			return true
 		}
 	}
 	return false
 }
+
+// SameOrigin reports whether two URLs have the same scheme, host and port.
+func SameOrigin(a, b string) bool { return origin(a) == origin(b) }
 
 // frontChannelOnly are OpenID Connect's and common parameters that steer a consent but do not change the token it gives.
 var frontChannelOnly = []string{"prompt", "login_hint", "domain_hint", "display", "ui_locales", "max_age", "id_token_hint"}

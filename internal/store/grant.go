@@ -23,6 +23,7 @@ type Grant struct {
 	Keyset                        string // id of the keyset that sealed the row
 	UserName                      []byte
 	AccessToken, RefreshToken     []byte // RefreshToken nil when there is none; both of a revoked grant
+	ProofKey                      []byte // that the tokens are bound to, sealed; nil for bearer tokens
 	TokenType                     string
 	AskedScopes, GrantedScopes    []string
 	Resources, Audiences          []string // that every refresh names again
@@ -50,7 +51,7 @@ const (
 )
 
 const grantColumns = `account, grant_key, flow, workload, workload_incarnation, provider, provider_incarnation, provider_generation, user_key, keyset, user_name,
-	access_token, refresh_token, token_type, asked_scopes, granted_scopes, resources, audiences, state, last_error, obtained_at, expires_at, intent_at, created_at,
+	access_token, refresh_token, proof_key, token_type, asked_scopes, granted_scopes, resources, audiences, state, last_error, obtained_at, expires_at, intent_at, created_at,
 	failures, retry_at, renew_at, used_at, version`
 
 // grantFields are grantColumns as scanGrant reads them: what the database's clock decides is read as the time that is left.
@@ -89,7 +90,7 @@ func by(parameter string) string {
 
 func scanGrant(r scanner) (g Grant, err error) {
 	return g, r.Scan(&g.Account, &g.Key, &g.Flow, &g.Workload, &g.WorkloadIncarnation, &g.Provider, &g.ProviderIncarnation, &g.Generation, &g.UserKey, &g.Keyset, &g.UserName,
-		&g.AccessToken, &g.RefreshToken, &g.TokenType, list{&g.AskedScopes}, list{&g.GrantedScopes}, list{&g.Resources}, list{&g.Audiences}, &g.State, &g.LastError,
+		&g.AccessToken, &g.RefreshToken, &g.ProofKey, &g.TokenType, list{&g.AskedScopes}, list{&g.GrantedScopes}, list{&g.Resources}, list{&g.Audiences}, &g.State, &g.LastError,
 		moment{&g.ObtainedAt}, moment{&g.ExpiresAt}, moment{&g.IntentAt}, moment{&g.CreatedAt},
 		&g.Failures, ahead{&g.RetryAt}, ahead{&g.RenewAt}, moment{&g.UsedAt}, &g.Version)
 }
@@ -97,6 +98,12 @@ func scanGrant(r scanner) (g Grant, err error) {
 // Grant finds a grant by its key.
 func (s *Store) Grant(ctx context.Context, account, key string) (Grant, error) {
 	return readOne(ctx, s, scanGrant, `SELECT `+grantFields+` FROM grants WHERE account = $1 AND grant_key = $2`, account, key)
+}
+
+// BoundGrants are the active grants with tokens bound to keys that a workload has at a provider's generation: for a user, and for nobody.
+func (s *Store) BoundGrants(ctx context.Context, account, workloadIncarnation, providerIncarnation, generation, userKey string) ([]Grant, error) {
+	return readAll(ctx, s, scanGrant, `SELECT `+grantFields+` FROM grants WHERE account = $1 AND workload_incarnation = $2 AND provider_incarnation = $3
+		AND provider_generation = $4 AND user_key IN ($5, '') AND proof_key IS NOT NULL AND state = 'active'`, account, workloadIncarnation, providerIncarnation, generation, userKey)
 }
 
 // PutGrant adds a grant or replaces the one of its key; fault.NotFound when its workload, provider generation or keyset is gone, or a freeze forbids it.
@@ -111,20 +118,20 @@ func (s *Store) PutGrant(g Grant) (version int64, err error) {
 
 func (t *tx) putGrant(g Grant) (version int64, err error) {
 	return version, t.get([]any{&version}, `INSERT INTO grants (`+grantColumns+`)
-		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, `+by("$26")+`, `+by("$27")+`, $28, 1
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, `+by("$27")+`, `+by("$28")+`, $29, 1
 		WHERE EXISTS (SELECT 1 FROM workload_identities WHERE account = $1 AND name = $4 AND incarnation = $5)
 		  AND EXISTS (SELECT 1 FROM oauth2_providers WHERE account = $1 AND name = $6 AND incarnation = $7 AND generation = $8)
 		  AND EXISTS (SELECT 1 FROM keysets WHERE account = $1 AND id = $10)
 		  AND NOT EXISTS (SELECT 1 FROM freezes WHERE account = $1 AND (kind = 'account' OR kind = 'workload' AND id = $4 OR kind = 'provider' AND id = $6 OR kind = 'user' AND id = $9))
 		ON CONFLICT (account, grant_key) DO UPDATE SET
-			keyset = excluded.keyset, user_name = excluded.user_name, access_token = excluded.access_token, refresh_token = excluded.refresh_token, token_type = excluded.token_type,
+			keyset = excluded.keyset, user_name = excluded.user_name, access_token = excluded.access_token, refresh_token = excluded.refresh_token, proof_key = excluded.proof_key, token_type = excluded.token_type,
 			asked_scopes = excluded.asked_scopes, granted_scopes = excluded.granted_scopes, state = excluded.state, last_error = excluded.last_error,
 			obtained_at = excluded.obtained_at, expires_at = excluded.expires_at, intent_at = excluded.intent_at,
 			failures = excluded.failures, retry_at = excluded.retry_at, renew_at = excluded.renew_at, used_at = excluded.used_at,
 			created_at = CASE WHEN grants.state = 'revoked' THEN excluded.created_at ELSE grants.created_at END, version = grants.version + 1
 		RETURNING version`,
 		g.Account, g.Key, g.Flow, g.Workload, g.WorkloadIncarnation, g.Provider, g.ProviderIncarnation, g.Generation, g.UserKey, g.Keyset, g.UserName,
-		g.AccessToken, g.RefreshToken, g.TokenType, listText(g.AskedScopes), listText(g.GrantedScopes), listText(g.Resources), listText(g.Audiences), g.State, g.LastError,
+		g.AccessToken, g.RefreshToken, g.ProofKey, g.TokenType, listText(g.AskedScopes), listText(g.GrantedScopes), listText(g.Resources), listText(g.Audiences), g.State, g.LastError,
 		millis(g.ObtainedAt), millis(g.ExpiresAt), millis(g.IntentAt), millis(g.CreatedAt), g.Failures, until(g.RetryAt), until(g.RenewAt), millis(g.UsedAt))
 }
 
@@ -135,11 +142,11 @@ func (s *Store) UpdateGrant(g Grant) (version int64, err error) {
 		if err := t.tellOfChange(g); err != nil {
 			return err
 		}
-		err := t.get([]any{&version}, `UPDATE grants SET access_token = $4, refresh_token = $5, token_type = $6, asked_scopes = $7, granted_scopes = $8,
-			state = $9, last_error = $10, obtained_at = $11, expires_at = $12, intent_at = $13,
-			failures = $15, retry_at = `+by("$16")+`, renew_at = `+by("$17")+`, used_at = CASE WHEN $18 > used_at THEN $18 ELSE used_at END, version = version + 1
-			WHERE account = $1 AND grant_key = $2 AND version = $3 AND keyset = $14 RETURNING version`,
-			g.Account, g.Key, g.Version, g.AccessToken, g.RefreshToken, g.TokenType, listText(g.AskedScopes), listText(g.GrantedScopes),
+		err := t.get([]any{&version}, `UPDATE grants SET access_token = $4, refresh_token = $5, proof_key = $6, token_type = $7, asked_scopes = $8, granted_scopes = $9,
+			state = $10, last_error = $11, obtained_at = $12, expires_at = $13, intent_at = $14,
+			failures = $16, retry_at = `+by("$17")+`, renew_at = `+by("$18")+`, used_at = CASE WHEN $19 > used_at THEN $19 ELSE used_at END, version = version + 1
+			WHERE account = $1 AND grant_key = $2 AND version = $3 AND keyset = $15 RETURNING version`,
+			g.Account, g.Key, g.Version, g.AccessToken, g.RefreshToken, g.ProofKey, g.TokenType, listText(g.AskedScopes), listText(g.GrantedScopes),
 			g.State, g.LastError, millis(g.ObtainedAt), millis(g.ExpiresAt), millis(g.IntentAt), g.Keyset, g.Failures, until(g.RetryAt), until(g.RenewAt), millis(g.UsedAt))
 		if err == fault.NotFound {
 			return fault.ConcurrentModification
@@ -246,7 +253,7 @@ func (s *Store) RevokeGrants(f GrantFilter) (n int, err error) {
 		if err := t.tell(EventGrantRevoked, string(CauseGrantRevoked), f.Account, joined+` AND g.state <> 'revoked'`, args[1:]...); err != nil {
 			return err
 		}
-		n, err = t.count(`UPDATE grants SET state = 'revoked', access_token = NULL, refresh_token = NULL, last_error = '', expires_at = {now}, intent_at = 0,
+		n, err = t.count(`UPDATE grants SET state = 'revoked', access_token = NULL, refresh_token = NULL, proof_key = NULL, last_error = '', expires_at = {now}, intent_at = 0,
 			failures = 0, retry_at = 0, renew_at = 0, version = version + 1
 			WHERE `+condition+` AND state <> 'revoked'`, args...)
 		if err != nil {

@@ -26,7 +26,7 @@ func grantBed(t *testing.T, s *Store, account string) func(key, workload, user s
 		t.Helper()
 		g := Grant{
 			Account: account, Key: key, Flow: "USER_FEDERATION", Workload: workload, WorkloadIncarnation: "i" + workload, Provider: "p", ProviderIncarnation: "pi", Generation: "g1",
-			UserKey: user, Keyset: "t", AccessToken: []byte("sealed access"), RefreshToken: []byte("sealed refresh"), State: GrantActive, CreatedAt: now,
+			UserKey: user, Keyset: "t", AccessToken: []byte("sealed access"), RefreshToken: []byte("sealed refresh"), ProofKey: []byte("sealed key"), State: GrantActive, CreatedAt: now,
 		}
 		for _, e := range edit {
 			e(&g)
@@ -124,7 +124,7 @@ func TestRevokeGrants(t *testing.T) {
 		rows, _, err := s.Grants(ctx, GrantFilter{Account: "1", States: []GrantState{GrantRevoked}}, Page{Limit: 10})
 		must(t, err)
 		for _, g := range rows {
-			if g.AccessToken != nil || g.RefreshToken != nil || !g.IntentAt.IsZero() || time.Since(g.ExpiresAt).Abs() > time.Minute {
+			if g.AccessToken != nil || g.RefreshToken != nil || g.ProofKey != nil || !g.IntentAt.IsZero() || time.Since(g.ExpiresAt).Abs() > time.Minute {
 				t.Errorf("%+v", g)
 			}
 		}
@@ -285,7 +285,7 @@ func TestGrants(t *testing.T) {
 		_, err = s.Grant(ctx, beta, "k1")
 		want(t, err, fault.NotFound)
 
-		g.AccessToken, g.RefreshToken, g.IntentAt, g.ExpiresAt, g.State, g.LastError = []byte("new"), nil, noon, time.Time{}, GrantDead, "invalid_grant"
+		g.AccessToken, g.RefreshToken, g.ProofKey, g.IntentAt, g.ExpiresAt, g.State, g.LastError = []byte("new"), nil, []byte("new key"), noon, time.Time{}, GrantDead, "invalid_grant"
 		g.Version = version
 		version, err = s.UpdateGrant(g)
 		must(t, err)
@@ -297,9 +297,33 @@ func TestGrants(t *testing.T) {
 		must(t, err)
 		same(t, got, g)
 
+		for user, want := range map[string]int{g.UserKey: 1, "another": 0} {
+			bound, err := s.BoundGrants(ctx, alpha, g.WorkloadIncarnation, g.ProviderIncarnation, g.Generation, user)
+			must(t, err)
+			if len(bound) != 0 { // it is dead
+				t.Errorf("bound: %+v", bound)
+			}
+			alive := g
+			alive.State, alive.UserKey = GrantActive, g.UserKey
+			if alive.Version, err = s.UpdateGrant(alive); err != nil {
+				t.Fatal(err)
+			}
+			bound, err = s.BoundGrants(ctx, alpha, g.WorkloadIncarnation, g.ProviderIncarnation, g.Generation, user)
+			must(t, err)
+			other, err := s.BoundGrants(ctx, alpha, g.WorkloadIncarnation, g.ProviderIncarnation, "another", user)
+			must(t, err)
+			if len(bound) != want || len(other) != 0 {
+				t.Errorf("for user %q: %d, of another generation %d", user, len(bound), len(other))
+			}
+			g.Version = alive.Version
+			if g.Version, err = s.UpdateGrant(g); err != nil {
+				t.Fatal(err)
+			}
+		}
+
 		version, err = s.PutGrant(grant(w, p, "k1")) // a new consent replaces what was
 		must(t, err)
-		if version != 3 {
+		if version != g.Version+1 {
 			t.Errorf("version %d", version)
 		}
 	})

@@ -14,8 +14,8 @@ import (
 type Revocation struct {
 	ID    string
 	Cause RevocationCause
-	// Grant is whose tokens they are: Account, Key, Flow, Workload, Provider, ProviderIncarnation, Generation, UserKey, UserName, AccessToken, RefreshToken
-	// and ExpiresAt of it. IntentAt is set while a refresh or exchange that was under way may still bring other tokens of it.
+	// Grant is whose tokens they are: Account, Key, Flow, Workload, Provider, ProviderIncarnation, Generation, UserKey, UserName, AccessToken, RefreshToken,
+	// ProofKey and ExpiresAt of it. IntentAt is set while a refresh or exchange that was under way may still bring other tokens of it.
 	Grant        Grant
 	Vendor       string
 	Config       string // of the provider, at that generation
@@ -67,7 +67,7 @@ func (r Revocation) Provider() OAuth2Provider {
 }
 
 const revocationColumns = `account, id, cause, grant_key, flow, workload, provider, provider_incarnation, provider_generation, user_key, user_name,
-	access_token, refresh_token, expires_at, intent_at, vendor, config, client_secret, client_secret_id, client_secret_json_key, assertion_key, assertion_claims, state, outcome,
+	access_token, refresh_token, proof_key, expires_at, intent_at, vendor, config, client_secret, client_secret_id, client_secret_json_key, assertion_key, assertion_claims, state, outcome,
 	attempts, next_at, last_error, created_at, finished_at, version`
 
 func revocationFields(r *Revocation) []any {
@@ -75,7 +75,7 @@ func revocationFields(r *Revocation) []any {
 	g := &r.Grant
 	return []any{
 		&g.Account, &r.ID, &r.Cause, &g.Key, &g.Flow, &g.Workload, &g.Provider, &g.ProviderIncarnation, &g.Generation, &g.UserKey, &g.UserName,
-		&g.AccessToken, &g.RefreshToken, moment{&g.ExpiresAt}, moment{&g.IntentAt}, &r.Vendor, &r.Config, &r.ClientSecret, &r.ClientSecretAt.ID, &r.ClientSecretAt.JSONKey,
+		&g.AccessToken, &g.RefreshToken, &g.ProofKey, moment{&g.ExpiresAt}, moment{&g.IntentAt}, &r.Vendor, &r.Config, &r.ClientSecret, &r.ClientSecretAt.ID, &r.ClientSecretAt.JSONKey,
 		&r.AssertionKey, &r.AssertionClaims, &r.State, &r.Outcome, &r.Attempts, moment{&nextAt}, &r.LastError,
 		moment{&r.CreatedAt}, moment{&finishedAt}, &r.Version,
 	}
@@ -99,7 +99,7 @@ func (t *tx) enqueueRevocations(cause RevocationCause, account, condition string
 	id, why := fmt.Sprintf("$%d", len(args)+1), fmt.Sprintf("$%d", len(args)+2)
 	return t.exec(`INSERT INTO revocations (`+revocationColumns+`)
 		SELECT g.account, `+id+` || g.grant_key, `+why+`, g.grant_key, g.flow, g.workload, g.provider, g.provider_incarnation, g.provider_generation,
-			g.user_key, g.user_name, g.access_token, g.refresh_token, g.expires_at,
+			g.user_key, g.user_name, g.access_token, g.refresh_token, g.proof_key, g.expires_at,
 			CASE WHEN g.last_error IN ('unknown', 'maybe_spent') THEN 1 WHEN g.intent_at <> 0 THEN g.intent_at WHEN EXISTS (SELECT 1 FROM authorization_sessions s
 				WHERE s.account = g.account AND s.grant_key = g.grant_key AND s.state = 'exchanging') THEN {now} ELSE 0 END,
 			p.vendor, p.config, p.client_secret, p.client_secret_id, p.client_secret_json_key, p.assertion_key, p.assertion_claims, 'pending', '', 0, {now}, '', {now}, 0, 1
@@ -119,10 +119,10 @@ func (s *Store) InsertRevocation(r Revocation) error {
 			return err
 		}
 		return t.exec(`INSERT INTO revocations (`+revocationColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, $15, $16, $17, $18, $19, $20, $21, 'pending', '', 0, {now}, '', {now}, 0, 1)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 0, $16, $17, $18, $19, $20, $21, $22, 'pending', '', 0, {now}, '', {now}, 0, 1)
 			ON CONFLICT (account, id) DO NOTHING`, // an earlier try of the same, whose answer was lost
 			g.Account, r.ID, r.Cause, g.Key, g.Flow, g.Workload, g.Provider, g.ProviderIncarnation, g.Generation, g.UserKey, g.UserName,
-			g.AccessToken, g.RefreshToken, millis(g.ExpiresAt), r.Vendor, r.Config, r.ClientSecret,
+			g.AccessToken, g.RefreshToken, g.ProofKey, millis(g.ExpiresAt), r.Vendor, r.Config, r.ClientSecret,
 			r.ClientSecretAt.ID, r.ClientSecretAt.JSONKey, r.AssertionKey, r.AssertionClaims)
 	})
 }
@@ -178,10 +178,10 @@ func (s *Store) ClaimRevocation(d time.Duration) (r Revocation, err error) {
 // has claimed it meanwhile.
 func (s *Store) KeepRevocation(r Revocation, d time.Duration) (version int64, err error) {
 	err = s.write(func(t *tx) error {
-		err := t.get([]any{&version}, `UPDATE revocations SET access_token = $4, refresh_token = $5, expires_at = $6, last_error = $7, outcome = $8, attempts = $9,
-			intent_at = CASE WHEN $10 = 1 THEN 1 ELSE intent_at END, next_at = {now} + $11, version = version + 1
+		err := t.get([]any{&version}, `UPDATE revocations SET access_token = $4, refresh_token = $5, proof_key = $6, expires_at = $7, last_error = $8, outcome = $9, attempts = $10,
+			intent_at = CASE WHEN $11 = 1 THEN 1 ELSE intent_at END, next_at = {now} + $12, version = version + 1
 			WHERE account = $1 AND id = $2 AND version = $3 AND state = 'pending' RETURNING version`,
-			r.Grant.Account, r.ID, r.Version, r.Grant.AccessToken, r.Grant.RefreshToken, millis(r.Grant.ExpiresAt), r.LastError, r.Outcome, r.Attempts, millis(r.Grant.IntentAt), d.Milliseconds())
+			r.Grant.Account, r.ID, r.Version, r.Grant.AccessToken, r.Grant.RefreshToken, r.Grant.ProofKey, millis(r.Grant.ExpiresAt), r.LastError, r.Outcome, r.Attempts, millis(r.Grant.IntentAt), d.Milliseconds())
 		if err == fault.NotFound {
 			return fault.ConcurrentModification
 		}
@@ -194,7 +194,7 @@ func (s *Store) KeepRevocation(r Revocation, d time.Duration) (version int64, er
 // claimed it meanwhile.
 func (s *Store) FinishRevocation(r Revocation) error {
 	return s.write(func(t *tx) error {
-		return t.change(fault.ConcurrentModification, `UPDATE revocations SET state = $4, last_error = $5, user_name = NULL, access_token = NULL, refresh_token = NULL,
+		return t.change(fault.ConcurrentModification, `UPDATE revocations SET state = $4, last_error = $5, user_name = NULL, access_token = NULL, refresh_token = NULL, proof_key = NULL,
 			client_secret = NULL, assertion_claims = NULL, finished_at = {now}, version = version + 1 WHERE account = $1 AND id = $2 AND version = $3 AND state = 'pending'`,
 			r.Grant.Account, r.ID, r.Version, r.State, r.LastError)
 	})

@@ -22,7 +22,7 @@ func TestRevocations(t *testing.T) {
 			t.Helper()
 			_, err := s.PutGrant(Grant{
 				Account: "1", Key: key, Flow: "f", Workload: "w", WorkloadIncarnation: "wi", Provider: "p", ProviderIncarnation: "pi", Generation: "g1", UserKey: "u", Keyset: "t", UserName: []byte("sealed name"),
-				AccessToken: []byte("sealed access"), RefreshToken: refresh, State: GrantActive, ExpiresAt: expires, CreatedAt: now,
+				AccessToken: []byte("sealed access"), RefreshToken: refresh, ProofKey: []byte("sealed key"), State: GrantActive, ExpiresAt: expires, CreatedAt: now,
 			})
 			must(t, err)
 		}
@@ -76,7 +76,7 @@ func TestRevocations(t *testing.T) {
 			must(t, err)
 			g := r.Grant
 			if r.Cause != CauseProviderDeleted || g.Workload != "w" || g.Provider != "p" || g.Generation != "g1" || g.UserKey != "u" || string(g.AccessToken) != "sealed access" ||
-				(g.RefreshToken != nil) != (g.Key == "refreshable") || string(r.ClientSecret) != "sealed secret" || r.Vendor != "V" || r.Attempts != 1 || r.State != RevocationPending {
+				(g.RefreshToken != nil) != (g.Key == "refreshable") || string(r.ClientSecret) != "sealed secret" || string(g.ProofKey) != "sealed key" || r.Vendor != "V" || r.Attempts != 1 || r.State != RevocationPending {
 				t.Errorf("%+v", r)
 			}
 			claimed[g.Key] = r
@@ -107,7 +107,7 @@ func TestRevocations(t *testing.T) {
 		}
 		var sealed int
 		must(t, s.reader.QueryRow(`SELECT COUNT(*) FROM revocations WHERE state <> 'pending' AND
-		(user_name IS NOT NULL OR access_token IS NOT NULL OR refresh_token IS NOT NULL OR client_secret IS NOT NULL)`).Scan(&sealed))
+		(user_name IS NOT NULL OR access_token IS NOT NULL OR refresh_token IS NOT NULL OR proof_key IS NOT NULL OR client_secret IS NOT NULL)`).Scan(&sealed))
 		if sealed != 0 {
 			t.Error("a finished revocation holds sealed values")
 		}

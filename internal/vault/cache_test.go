@@ -445,7 +445,7 @@ func TestCachesHoldNoPlaintext(t *testing.T) {
 		fmt.Fprintln(&seen, p.row.Row.Name, p.row.Row.Config, string(p.row.Row.Secret), string(p.row.Row.SigningKey))
 	}
 	for _, g := range b.grants.rows.All() {
-		fmt.Fprintln(&seen, g.row.Key, string(g.row.AccessToken), string(g.row.RefreshToken), string(g.row.UserName))
+		fmt.Fprintln(&seen, g.row.Key, string(g.row.AccessToken), string(g.row.RefreshToken), string(g.row.ProofKey), string(g.row.UserName))
 	}
 	for _, c := range b.callers.rows.All() {
 		fmt.Fprintln(&seen, c.row.key.User, string(c.row.key.Secret))

@@ -55,6 +55,29 @@ func (v *Vault) ImportGrants(gs []store.Grant, dry bool) (refused map[int]string
 	return refused, err
 }
 
+// SealProofKey puts the key that the grant's tokens are bound to into g, sealed. Without one, they are bearer tokens.
+func (v *Vault) SealProofKey(ctx context.Context, g *store.Grant, proofKey secret.String) (err error) {
+	g.ProofKey = nil
+	if !proofKey.IsZero() {
+		g.ProofKey, err = v.sealTokens(ctx, grantPlace(*g, "proof_key"), &g.Keyset, []byte(proofKey.Reveal()))
+	}
+	return err
+}
+
+// ProofKey opens the key that the grant's tokens are bound to; empty when they are bearer tokens.
+func (v *Vault) ProofKey(ctx context.Context, g store.Grant) (secret.String, error) {
+	if g.ProofKey == nil {
+		return secret.String{}, nil
+	}
+	plaintext, err := v.openTokens(ctx, grantPlace(g, "proof_key"), g.ProofKey)
+	return secret.New(string(plaintext)), err
+}
+
+// BoundGrants are the active grants with tokens bound to keys that a workload has at a provider: for a user, and for nobody.
+func (v *Vault) BoundGrants(ctx context.Context, p *OAuth2Provider, workloadIncarnation, userKey string) ([]store.Grant, error) {
+	return v.store.BoundGrants(ctx, p.Row.Account, workloadIncarnation, p.Row.Incarnation, p.Row.Generation, userKey)
+}
+
 // SealUserName puts the readable form of the grant's user into g, sealed.
 func (v *Vault) SealUserName(ctx context.Context, g *store.Grant, name string) (err error) {
 	g.UserName, err = v.sealTokens(ctx, grantPlace(*g, "user_name"), &g.Keyset, []byte(name))

@@ -113,6 +113,7 @@ func (b *bed) uses(t *testing.T, v *Vault, account string) map[string]error {
 	var err error
 	_, uses["access token"] = ofGrant(v, account, grantKey(1), v.AccessToken)
 	_, uses["refresh token"] = ofGrant(v, account, grantKey(1), v.RefreshToken)
+	_, uses["proof key"] = ofGrant(v, account, grantKey(1), v.ProofKey)
 	_, uses["code"] = ofSession(v, sessionID(account, 1), v.OpenCode)
 	_, uses["client secret"] = readClientSecret(v, account, providerName(1))
 	_, uses["API key"] = readAPIKey(v, account, providerName(1))

@@ -82,7 +82,7 @@ func New(ctx context.Context, cfg Config) (*Vault, error) {
 		freezes:   newCache[map[freezeKey]store.Freeze](cfg.Metrics, e, "freezes", cacheEntries, nil),
 		issuers:   newCache[[]store.IssuerKey](cfg.Metrics, e, "issuer_keys", cacheEntries, nil),
 		grants: newCache(cfg.Metrics, e, "grants", grantBytes, func(g store.Grant) uint32 {
-			return uint32(1024 + len(g.AccessToken) + len(g.RefreshToken) + len(g.UserName))
+			return uint32(1024 + len(g.AccessToken) + len(g.RefreshToken) + len(g.ProofKey) + len(g.UserName))
 		}),
 	}
 	e.vanished = v.forgetKeys

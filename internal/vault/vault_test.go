@@ -188,6 +188,7 @@ func (b *bed) fill(t testing.TB) {
 			g := grantOf(account, n)
 			must(t, b.SealUserName(ctx, &g, planted("user name", account, n)))
 			must(t, b.SealTokens(ctx, &g, say("access token"), say("refresh token")))
+			must(t, b.SealProofKey(ctx, &g, say("proof key")))
 			_, err = b.PutGrant(g)
 			must(t, err)
 

@@ -67,6 +67,7 @@ func TestSensitiveValuesAreInNoMessage(t *testing.T) {
 		}
 	}
 	want := map[string]int{
+		"CreateDpopProof":                2,                                        // the workload access token, the token that the proof is for
 		"CreateOauth2CredentialProvider": 11, "UpdateOauth2CredentialProvider": 11, // nine client secrets, two maps of claims
 		"CreateApiKeyCredentialProvider": 1, "UpdateApiKeyCredentialProvider": 1,
 		"GetWorkloadAccessTokenForJWT": 1, "CompleteResourceTokenAuth": 1, "GetResourceApiKey": 1,

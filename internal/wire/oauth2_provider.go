@@ -16,6 +16,8 @@ type CreateOauth2CredentialProviderInput struct {
 	RefreshTokenIdleSeconds *int32 `json:"refreshTokenIdleSeconds" header:"X-Credence-Refresh-Token-Idle-Seconds" wire:"range=0..63072000"`
 	// MinimumValiditySeconds, an extension, is that of requests for tokens which do not say any.
 	MinimumValiditySeconds *int32 `json:"minimumValiditySeconds" header:"X-Credence-Minimum-Validity-Seconds" wire:"range=0..86400"`
+	// DpopBoundAccessTokens, an extension, binds the tokens of this client to keys that the vault keeps (RFC 9449 section 5.2).
+	DpopBoundAccessTokens *bool `json:"dpopBoundAccessTokens" header:"X-Credence-Dpop-Bound-Access-Tokens"`
 }
 
 // CreateOauth2CredentialProviderOutput is the answer of CreateOauth2CredentialProvider. CallbackUrl is what to register at the vendor.
@@ -34,6 +36,7 @@ type CreateOauth2CredentialProviderOutput struct {
 	RefreshTokenGraceSeconds   *int32                      `json:"refreshTokenGraceSeconds,omitzero"` // extension
 	RefreshTokenIdleSeconds    *int32                      `json:"refreshTokenIdleSeconds,omitzero"`  // extension
 	MinimumValiditySeconds     *int32                      `json:"minimumValiditySeconds,omitzero"`   // extension
+	DpopBoundAccessTokens      *bool                       `json:"dpopBoundAccessTokens,omitzero"`    // extension
 }
 
 // GetOauth2CredentialProviderInput is the request of GetOauth2CredentialProvider.
@@ -61,6 +64,7 @@ type GetOauth2CredentialProviderOutput struct {
 	RefreshTokenGraceSeconds   *int32                      `json:"refreshTokenGraceSeconds,omitzero"` // extension
 	RefreshTokenIdleSeconds    *int32                      `json:"refreshTokenIdleSeconds,omitzero"`  // extension
 	MinimumValiditySeconds     *int32                      `json:"minimumValiditySeconds,omitzero"`   // extension
+	DpopBoundAccessTokens      *bool                       `json:"dpopBoundAccessTokens,omitzero"`    // extension
 }
 
 // ListOauth2CredentialProvidersInput is the request of ListOauth2CredentialProviders. NextToken is that of the answer before.
@@ -97,6 +101,7 @@ type UpdateOauth2CredentialProviderInput struct {
 	RefreshTokenIdleSeconds *int32 `json:"refreshTokenIdleSeconds" header:"X-Credence-Refresh-Token-Idle-Seconds" wire:"range=0..63072000"`
 	// MinimumValiditySeconds, an extension, is that of requests for tokens which do not say any.
 	MinimumValiditySeconds *int32 `json:"minimumValiditySeconds" header:"X-Credence-Minimum-Validity-Seconds" wire:"range=0..86400"`
+	DpopBoundAccessTokens  *bool  `json:"dpopBoundAccessTokens" header:"X-Credence-Dpop-Bound-Access-Tokens"` // extension
 }
 
 // UpdateOauth2CredentialProviderOutput is the answer of UpdateOauth2CredentialProvider.
@@ -118,6 +123,7 @@ type UpdateOauth2CredentialProviderOutput struct {
 	RefreshTokenGraceSeconds   *int32                      `json:"refreshTokenGraceSeconds,omitzero"` // extension
 	RefreshTokenIdleSeconds    *int32                      `json:"refreshTokenIdleSeconds,omitzero"`  // extension
 	MinimumValiditySeconds     *int32                      `json:"minimumValiditySeconds,omitzero"`   // extension
+	DpopBoundAccessTokens      *bool                       `json:"dpopBoundAccessTokens,omitzero"`    // extension
 }
 
 // DeleteOauth2CredentialProviderInput is the request of DeleteOauth2CredentialProvider.

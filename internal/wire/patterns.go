@@ -30,6 +30,8 @@ var patterns = map[string]*pattern{
 	"host":                            {source: `[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]{1,5})?`},
 	"discoveryUrl":                    {source: `.+/\.well-known/(openid-configuration|oauth-authorization-server)`},
 	"tokenEndpointAuthMethod":         {source: `(client_secret_post|client_secret_basic)`},
+	"httpMethod":                      {source: `[A-Za-z0-9!#$%&'*+.^_|~-]+`},
+	"dpopNonce":                       {source: `[\x21\x23-\x5B\x5D-\x7E]+`},
 	"claimName":                       {source: `[A-Za-z0-9_.:#-]+`},
 	"kmsKeyArn":                       {source: `arn:aws(|-cn|-us-gov):kms:[a-zA-Z0-9-]*:[0-9]{12}:key/[a-zA-Z0-9-]{36}`},
 	"kmsKeyId":                        {source: `(arn:aws(|-cn|-us-gov):kms:[a-zA-Z0-9-]*:[0-9]{12}:key/)?[a-zA-Z0-9-]{36}`},

@@ -15,7 +15,7 @@ import (
 
 // Whatever goes wrong, an operation answers only what its model lists, or what comes before any operation.
 func TestOnlyModelledExceptions(t *testing.T) {
-	for _, op := range append(Operations((*control.Control)(nil), (*broker.Broker)(nil)), Extensions(nil, nil, nil)...) {
+	for _, op := range append(Operations((*control.Control)(nil), (*broker.Broker)(nil)), Extensions(nil, (*broker.Broker)(nil), nil)...) {
 		for kind := range exceptions {
 			f := asFault(fault.New(kind, "why"), &op)
 			if !slices.Contains(op.Exceptions, f.Kind) && !slices.Contains(atDoor, f.Kind) {

@@ -105,6 +105,7 @@ func Extensions(c *control.Control, b *broker.Broker, a *admin.Admin) []Operatio
 		extension("Unfreeze", 204, common, b.Unfreeze),
 		extension("ListFreezes", 200, common, b.ListFreezes),
 
+		extension("CreateDpopProof", 200, common, b.CreateDpopProof),
 		extension("PutTrustedIssuer", 200, common, a.PutTrustedIssuer),
 		extension("ListTrustedIssuers", 200, common, a.ListTrustedIssuers),
 		extension("DeleteTrustedIssuer", 204, common, a.DeleteTrustedIssuer),

@@ -3,6 +3,7 @@ package awsapi_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -19,13 +20,14 @@ import (
 	"credence/internal/broker"
 	"credence/internal/control"
 	"credence/internal/edge/awsapi"
+	"credence/internal/fakeidp"
 	"credence/internal/server"
 	"credence/internal/testenv"
 )
 
 // table is every row of the door.
 func table() []awsapi.Operation {
-	return append(awsapi.Operations((*control.Control)(nil), (*broker.Broker)(nil)), awsapi.Extensions(nil, nil, nil)...)
+	return append(awsapi.Operations((*control.Control)(nil), (*broker.Broker)(nil)), awsapi.Extensions(nil, (*broker.Broker)(nil), nil)...)
 }
 
 // requests are the smallest valid bodies of every operation, with real handles of account's world.
@@ -40,6 +42,7 @@ type world struct {
 	vaultKey  string // the ARN of a key for the token vault
 	signer    string // the ARN of a key for client assertions
 	grant     string // the id of one of agent's
+	bound     string // an access token of provider bound that is bound to a key
 	signIn    string // the ARN of a provider at which its users sign in
 }
 
@@ -93,6 +96,18 @@ func newWorld(t *testing.T, e *testenv.Env, p testenv.Principal) world {
 	}
 	e.Plant(hook.Secret, strings.TrimPrefix(hook.Secret, "whsec_"))
 	w.wat = *p.WAT("agent", "alice")
+	e.Vendor.Set(func(b *fakeidp.Behaviour) { b.DPoP.Bound = true })
+	made := p.Call("/identities/CreateOauth2CredentialProvider", strings.Replace(w.body(t, e, "CreateOauth2CredentialProvider"), "vendor3", "bound", 1),
+		func(r *http.Request) { r.Header.Set("X-Credence-Dpop-Bound-Access-Tokens", "true") })
+	if made.Status != 201 {
+		t.Fatal(made.Body)
+	}
+	given, err := p.Token(&w.wat, "bound", data.Oauth2FlowTypeM2m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.bound = *given.AccessToken
+	e.Plant(w.bound)
 	out, err := p.Token(&w.wat, "vendor", data.Oauth2FlowTypeUserFederation)
 	if err != nil {
 		t.Fatal(err)
@@ -189,6 +204,7 @@ func (w world) body(t *testing.T, e *testenv.Env, operation string) string {
 		"TagResource":                `{"tags":{"team":"x"}}`,
 		"UntagResource":              ``,
 		"ListTagsForResource":        ``,
+		"CreateDpopProof":            `{"workloadIdentityToken":"` + w.wat + `","resourceCredentialProviderName":"bound","accessToken":"` + w.bound + `","htm":"GET","htu":"https://api.example/x"}`,
 		"PutTrustedIssuer":           `{"issuer":"https://idp.example","audiences":["a"]}`,
 		"ListTrustedIssuers":         `{}`,
 		"DeleteTrustedIssuer":        `{"issuer":"https://idp.example"}`,
@@ -290,6 +306,7 @@ func TestForeignHandles(t *testing.T) {
 		session:   "urn:ietf:params:oauth:request_uri:" + strings.Repeat("R", 26),
 		sessionID: "urn:ietf:params:oauth:request_uri:" + strings.Repeat("S", 26),
 		cursors:   map[string]string{},
+		bound:     strings.Repeat("T", 40),
 		portal:    "portal-aaaaaaaaaa",
 		signIn:    mine.arn("token-vault/default/oauth2credentialprovider/none"),
 		vaultKey:  mine.keyARN("00000000-0000-0000-0000-000000000000"),
@@ -369,7 +386,7 @@ func TestOldWATAfterRecreation(t *testing.T) {
 		t.Fatal(a.Body)
 	}
 	for _, state := range []string{"deleted", "created anew"} {
-		for _, op := range []string{"GetResourceOauth2Token", "GetResourceApiKey", "GetResourcePaymentToken"} {
+		for _, op := range []string{"GetResourceOauth2Token", "GetResourceApiKey", "GetResourcePaymentToken", "CreateDpopProof"} {
 			for _, row := range table() {
 				if row.Name == op {
 					if a := w.Call(row.Path, w.body(t, e, op)); a.Status != 401 || a.Type() != "UnauthorizedException" {
@@ -390,6 +407,7 @@ func TestRefusedHandlesAreRecorded(t *testing.T) {
 	newWorld(t, e, e.Admin)
 	for path, body := range map[string]string{
 		"/identities/oauth2/token":                 `{"workloadIdentityToken":"x","resourceCredentialProviderName":"vendor","scopes":[],"oauth2Flow":"M2M"}`,
+		"/credence/CreateDpopProof":                `{"workloadIdentityToken":"x","resourceCredentialProviderName":"bound","accessToken":"x","htm":"GET","htu":"https://api.example/x"}`,
 		"/identities/api-key":                      `{"workloadIdentityToken":"x","resourceCredentialProviderName":"vendor"}`,
 		"/identities/payment/token":                `{"workloadIdentityToken":"x","resourceCredentialProviderName":"wallet","paymentTokenRequest":{"stripePrivyTokenRequest":{"requestPath":"/v1","requestBody":"{}"}}}`,
 		"/identities/CompleteResourceTokenAuth":    `{"sessionUri":"urn:ietf:params:oauth:request_uri:x","userIdentifier":{"userId":"u"}}`,

@@ -208,8 +208,8 @@ CREATE TABLE tags (
 );
 
 -- grant_key is the broker's digest over everything that two requests must share to share a token.
--- keyset is the id of the keyset that sealed the row. intent_at is set while a refresh token may be at the vendor and its outcome is not yet written here.
--- A grant that is revoked has no tokens, and ended at expires_at.
+-- keyset is the id of the keyset that sealed the row. proof_key is the private key that the tokens are bound to (RFC 9449), or NULL. intent_at is set while a refresh token may be at the vendor and its outcome is not yet written here.
+-- A grant that is revoked has no tokens and no key, and ended at expires_at.
 -- failures counts the refreshes in a row that came to nothing. No refresh is tried before retry_at; at renew_at one is due without being asked for, 0 when
 -- none is: both by the database's clock. used_at is when somebody was last known to be served.
 CREATE TABLE grants (
@@ -226,6 +226,7 @@ CREATE TABLE grants (
     user_name            BYTEA,
     access_token         BYTEA,
     refresh_token        BYTEA,
+    proof_key            BYTEA,
     token_type           TEXT NOT NULL,
     asked_scopes         TEXT NOT NULL,
     granted_scopes       TEXT NOT NULL,
@@ -298,6 +299,7 @@ CREATE TABLE revocations (
     user_name            BYTEA,
     access_token         BYTEA,
     refresh_token        BYTEA,
+    proof_key            BYTEA,
     expires_at           BIGINT NOT NULL,
     intent_at            BIGINT NOT NULL,
     vendor               TEXT NOT NULL,

@@ -34,6 +34,8 @@ var Examples = map[string]struct{ Match, Mismatch string }{
 	"paymentId":                       {"01234567-89ab_C", "organizations/a"},
 	"paymentSecret":                   {"hunter2+canary/=-_\n", Canary},
 	"authorizationPrivateKey":         {"wallet-auth:hunter2+canary/=", "wallet-api:" + Canary},
+	"httpMethod":                      {"GET", "GET /"},
+	"dpopNonce":                       {"eyJ7S_zG.eyJH0-Z", `a "nonce"`},
 	"requestHost":                     {"api.cdp.coinbase.com", "api.privy.io:443"},
 	"requestPath":                     {"/platform/v2/evm/accounts?page=1&x=%20~", "/a#b"},
 	"requestBody":                     {"{\"hunter2\":\t\"canary\"}", "{\"a\":\"" + Canary + "é\"}"},

@@ -1,10 +1,10 @@
 // A vendor: the certified oidc-provider with its own login and consent pages (any user, any password), refresh token rotation, and reuse detection,
 // which revokes every token of a grant when a spent refresh token comes back.
 //
-// The argument is the lifetime, in seconds, of access tokens of the clients "short" and "signer"; those of others live for an hour.
+// The argument is the lifetime, in seconds, of access tokens of the clients "short", "signer" and "bound"; those of others live for an hour.
 // Standard input takes one redirect URI to register a line, {"client", "redirectUri"}, and of a client that signs its key, "jwk", or for "reader" the URL of its keys. Standard output tells what happens, one JSON object a line: first
 // "listening" with the clients, then every request, code, token, refusal and revocation.
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
 
@@ -19,6 +19,7 @@ const clients = [
   { name: 'basic', id: 'basic client:/+%@ ', secret: 'basic secret:/+%@ &=?#', method: 'client_secret_basic', grants: ['authorization_code', 'refresh_token'] },
   { name: 'post', id: 'post client:/+%@ ', secret: 'post secret:/+%@ &=?#', method: 'client_secret_post', grants: ['authorization_code', 'refresh_token'] },
   { name: 'short', id: 'short-client', secret: 'short-client-secret', method: 'client_secret_basic', grants: ['authorization_code', 'refresh_token'] },
+  { name: 'bound', id: 'bound-client', secret: 'bound-client-secret', method: 'client_secret_basic', grants: ['authorization_code', 'refresh_token', 'client_credentials'], more: { dpop_bound_access_tokens: true } },
   { name: 'machine', id: 'machine-client', secret: 'machine-client-secret', method: 'client_secret_basic', grants: ['client_credentials'] },
   { name: 'mounted', id: 'mounted-client', secret: 'mounted-client-secret', method: 'client_secret_basic', grants: ['client_credentials'] },
   { name: 'robot', id: 'robot-client', secret: 'robot-client-secret', method: 'client_secret_post', grants: ['client_credentials'] },
@@ -47,6 +48,7 @@ const provider = new Provider(issuer, {
   features: {
     clientCredentials: { enabled: true },
     devInteractions: { enabled: true },
+    dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => true },
     introspection: { enabled: true },
     revocation: { enabled: true },
     resourceIndicators: {
@@ -58,7 +60,7 @@ const provider = new Provider(issuer, {
   rotateRefreshToken: true,
   scopes: ['openid', 'offline_access', 'read'],
   ttl: {
-    AccessToken: (_ctx, _token, client) => (['short', 'signer'].includes(named(client.clientId)) ? shortLife : 3600),
+    AccessToken: (_ctx, _token, client) => (['short', 'signer', 'bound'].includes(named(client.clientId)) ? shortLife : 3600),
     ClientCredentials: 3600,
     Grant: 3600,
     IdToken: 3600,
