@@ -159,12 +159,19 @@ func (b *Broker) clientAuth(ctx context.Context, p *vault.OAuth2Provider, v prov
 	auth := oauth.ClientAuth{Method: v.AuthMethod, ID: p.Config.ClientID}
 	var err error
 	switch {
-	case auth.Method == oauth.Anonymous:
+	case auth.Method == oauth.Anonymous || auth.Method == oauth.None:
 	case p.Config.AuthMethod == wire.MethodAwsIamIdTokenJwt:
 		auth.Renew = func(ctx context.Context) (secret.String, error) { return b.idToken(ctx, p, v, workload, target) }
-	case auth.Method == oauth.PrivateKeyJWT:
+	case auth.Method == oauth.PrivateKeyJWT || auth.Method == oauth.ClientSecretJWT:
 		auth.Renew = func(ctx context.Context) (secret.String, error) {
 			return b.Vault.SignClientAssertion(ctx, p, v, target)
+		}
+	case auth.Method == oauth.TLSClientAuth:
+		var pem secret.String
+		if pem, err = b.Vault.ClientSecret(ctx, p); err == nil {
+			if auth.Certificate, err = oauth.ParseClientCertificate(pem); err != nil {
+				err = fault.New(fault.AccessDenied, "The client of provider %s cannot be authenticated: its secret %v", p.Row.Name, err)
+			}
 		}
 	default:
 		auth.Secret, err = b.Vault.ClientSecret(ctx, p)

@@ -354,6 +354,7 @@ func (w *world) oauth2Configs(t *testing.T) []sample {
 		}}},
 		{"on behalf of, without client", custom(discovery, onBehalf("TOKEN_EXCHANGE", actor("NONE"), obj{"onBehalfOfAuthenticationConfig": obj{"clientAuthenticationMethod": "NO_CLIENT"}}))},
 		{"on behalf of, by a JWT grant", custom(discovery, onBehalf("JWT_AUTHORIZATION_GRANT"))},
+		{"signed by the secret", with(custom(discovery, obj{"clientSecret": strings.Repeat("s", 32)}), obj{"tokenEndpointAuthMethod": "client_secret_jwt"})},
 		{"tokens bound to keys", with(custom(discovery), obj{"dpopBoundAccessTokens": true})},
 		{"a host of the customer", with(config("GithubOauth2", "githubOauth2ProviderConfig"), obj{"vendorHost": "github.example.com"})},
 	}

@@ -32,13 +32,20 @@ func (c *Control) CreateOauth2CredentialProvider(ctx context.Context, caller iam
 	if err != nil {
 		return nil, err
 	}
-	if clientSecret.isZero() && config.HasSecret() {
+	if err := authMethod(&config, in.TokenEndpointAuthMethod, nil); err != nil {
+		return nil, err
+	}
+	if clientSecret.isZero() && config.SecretKind() != provider.NoSecret {
 		return nil, fault.Invalid(clientSecret.path, "is required")
 	}
 	if err := checkTags(in.Tags); err != nil {
 		return nil, err
 	}
-	if _, err := c.look(ctx, caller.Account, clientSecret); err != nil {
+	looked, err := c.look(ctx, caller.Account, clientSecret)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkClientSecret(config, clientSecret, looked); err != nil {
 		return nil, err
 	}
 	if in.Confirm != nil {
@@ -77,6 +84,7 @@ func (c *Control) CreateOauth2CredentialProvider(ctx context.Context, caller iam
 		CredentialProviderArn: d.CredentialProviderArn, CallbackUrl: d.CallbackUrl, Oauth2ProviderConfigOutput: d.Oauth2ProviderConfigOutput, Status: d.Status,
 		Confirm: d.Confirm, ScopeMatch: d.ScopeMatch, VendorHost: d.VendorHost, RefreshTokenGraceSeconds: d.RefreshTokenGraceSeconds,
 		RefreshTokenIdleSeconds: d.RefreshTokenIdleSeconds, MinimumValiditySeconds: d.MinimumValiditySeconds, DpopBoundAccessTokens: d.DpopBoundAccessTokens,
+		TokenEndpointAuthMethod: d.TokenEndpointAuthMethod,
 	}, nil
 }
 
@@ -153,7 +161,8 @@ func (c *Control) UpdateOauth2CredentialProvider(ctx context.Context, caller iam
 	if err != nil {
 		return nil, err
 	}
-	if _, err := c.look(ctx, caller.Account, clientSecret); err != nil {
+	looked, err := c.look(ctx, caller.Account, clientSecret)
+	if err != nil {
 		return nil, err
 	}
 	var p vault.OAuth2Provider
@@ -179,12 +188,18 @@ func (c *Control) UpdateOauth2CredentialProvider(ctx context.Context, caller iam
 		if p.Config.DPoPBound = current.Config.DPoPBound; in.DpopBoundAccessTokens != nil {
 			p.Config.DPoPBound = *in.DpopBoundAccessTokens
 		}
-		signs, signed := !p.Config.HasSecret(), !current.Config.HasSecret()
-		if signed && !signs && clientSecret.isZero() {
-			return fault.Invalid(clientSecret.path, "is required: with %s none was stored", current.Config.AuthMethod)
+		if err := authMethod(&p.Config, in.TokenEndpointAuthMethod, &current.Config); err != nil {
+			return err
+		}
+		if err := checkClientSecret(p.Config, clientSecret, looked); err != nil {
+			return err
+		}
+		kind, was := p.Config.SecretKind(), current.Config.SecretKind()
+		if kind != was && kind != provider.NoSecret && clientSecret.isZero() {
+			return fault.Invalid(clientSecret.path, "is required: with %s none was stored for this method", cmp.Or(string(current.Config.AuthMethod), string(current.Config.TokenEndpointAuthMethod), "the client authentication of before"))
 		}
 		if !current.Config.SameGeneration(p.Config) {
-			if clientSecret.isZero() && !signs {
+			if clientSecret.isZero() && kind != provider.NoSecret {
 				return fault.Invalid(clientSecret.path, "is required when the issuer, the host of an endpoint or the client id changes: the stored secret is not sent to another vendor or for another client")
 			}
 			p.Row.Generation = rand.Text()
@@ -192,7 +207,7 @@ func (c *Control) UpdateOauth2CredentialProvider(ctx context.Context, caller iam
 		if err := clientSecret.checkKept(current.Row.ClientSecretAt); err != nil {
 			return err
 		}
-		if clientSecret.at != (store.Reference{}) || signs {
+		if clientSecret.at != (store.Reference{}) || kind == provider.NoSecret {
 			p.Row.ClientSecretAt = clientSecret.at
 		}
 		if err := c.assertions(ctx, assertions, current, &p); err != nil {
@@ -214,6 +229,7 @@ func (c *Control) UpdateOauth2CredentialProvider(ctx context.Context, caller iam
 		Oauth2ProviderConfigOutput: d.Oauth2ProviderConfigOutput, CreatedTime: d.CreatedTime, LastUpdatedTime: d.LastUpdatedTime, Status: d.Status,
 		Confirm: d.Confirm, ScopeMatch: d.ScopeMatch, VendorHost: d.VendorHost, RefreshTokenGraceSeconds: d.RefreshTokenGraceSeconds,
 		RefreshTokenIdleSeconds: d.RefreshTokenIdleSeconds, MinimumValiditySeconds: d.MinimumValiditySeconds, DpopBoundAccessTokens: d.DpopBoundAccessTokens,
+		TokenEndpointAuthMethod: d.TokenEndpointAuthMethod,
 	}, nil
 }
 
@@ -395,7 +411,7 @@ func (c *Control) customConfig(cfg provider.Config, path string, in *wire.Custom
 		}
 	}
 	s, err := giveSecret(path+".clientSecret", path+".clientSecret", in.ClientSecret, in.ClientSecretSource, in.ClientSecretConfig)
-	if err == nil && !cfg.HasSecret() && !s.isZero() {
+	if err == nil && cfg.SecretKind() == provider.NoSecret && !s.isZero() {
 		err = fault.Invalid(s.member(), "is not used with %s", cfg.AuthMethod)
 	}
 	return cfg, s, privateKeyJWT{path + ".privateKeyJwtConfig", value(in.PrivateKeyJwtConfig)}, err
@@ -423,6 +439,9 @@ func (c *Control) describeOAuth2Provider(ctx context.Context, p *vault.OAuth2Pro
 	}
 	if p.Config.Host != "" {
 		out.VendorHost = &p.Config.Host
+	}
+	if p.Config.TokenEndpointAuthMethod != "" {
+		out.TokenEndpointAuthMethod = &p.Config.TokenEndpointAuthMethod
 	}
 	if p.Config.DPoPBound {
 		out.DpopBoundAccessTokens = &p.Config.DPoPBound

@@ -20,7 +20,7 @@ type privateKeyJWT struct {
 // assertions puts into p what a provider needs to sign client assertions, and takes away what another method has no use for. What the request leaves out
 // stays as it is in current; a provider that is created has none. The key must be one of the account that signs for this client.
 func (c *Control) assertions(ctx context.Context, j privateKeyJWT, current, p *vault.OAuth2Provider) error {
-	if !p.Config.HasSecret() {
+	if p.Config.SecretKind() == provider.NoSecret {
 		p.Row.ClientSecret = nil
 	}
 	if p.Config.AuthMethod != wire.MethodPrivateKeyJwt {

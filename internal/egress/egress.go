@@ -132,6 +132,9 @@ func (c *Client) Do(req *http.Request) (*http.Response, error) {
 	if (req.Body == nil || req.Body == http.NoBody) && (req.Method == http.MethodGet || req.Method == http.MethodHead) {
 		transport = c.pooled
 	}
+	if own := c.showing(ctx); own != nil {
+		transport = own
+	}
 	// A RoundTripper, not an http.Client: it has neither redirects nor cookies that would have to be switched off.
 	resp, err := transport.RoundTrip(req)
 	if err != nil {

@@ -171,7 +171,9 @@ func NewDiscovery(http Doer, check func(url string) error) *Discovery {
 		}
 		for name, endpoint := range map[string]string{
 			"authorization_endpoint": m.AuthorizationEndpoint, "token_endpoint": m.TokenEndpoint, "jwks_uri": m.JWKSURI, "revocation_endpoint": m.RevocationEndpoint,
-			"pushed_authorization_request_endpoint": m.PushedAuthorizationRequestEndpoint,
+			"pushed_authorization_request_endpoint":       m.PushedAuthorizationRequestEndpoint,
+			"token_endpoint of the mtls_endpoint_aliases": m.MTLSEndpointAliases.TokenEndpoint, "revocation_endpoint of the mtls_endpoint_aliases": m.MTLSEndpointAliases.RevocationEndpoint,
+			"pushed_authorization_request_endpoint of the mtls_endpoint_aliases": m.MTLSEndpointAliases.PushedAuthorizationRequestEndpoint,
 		} {
 			if endpoint == "" {
 				continue

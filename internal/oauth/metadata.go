@@ -13,14 +13,19 @@ import (
 // Metadata is what an authorization server says about itself (RFC 8414 section 2, OpenID Connect Discovery 1.0 section 3). Its URLs
 // are the server's words: check them before use.
 type Metadata struct {
-	Issuer                                     string   `json:"issuer"`
-	AuthorizationEndpoint                      string   `json:"authorization_endpoint"`
-	TokenEndpoint                              string   `json:"token_endpoint"`
-	JWKSURI                                    string   `json:"jwks_uri"`
-	RevocationEndpoint                         string   `json:"revocation_endpoint"`
-	PushedAuthorizationRequestEndpoint         string   `json:"pushed_authorization_request_endpoint"` // RFC 9126
-	RequirePushedAuthorizationRequests         bool     `json:"require_pushed_authorization_requests"`
-	DPoPSigningAlgs                            []string `json:"dpop_signing_alg_values_supported"` // RFC 9449
+	Issuer                             string   `json:"issuer"`
+	AuthorizationEndpoint              string   `json:"authorization_endpoint"`
+	TokenEndpoint                      string   `json:"token_endpoint"`
+	JWKSURI                            string   `json:"jwks_uri"`
+	RevocationEndpoint                 string   `json:"revocation_endpoint"`
+	PushedAuthorizationRequestEndpoint string   `json:"pushed_authorization_request_endpoint"` // RFC 9126
+	RequirePushedAuthorizationRequests bool     `json:"require_pushed_authorization_requests"`
+	DPoPSigningAlgs                    []string `json:"dpop_signing_alg_values_supported"` // RFC 9449
+	MTLSEndpointAliases                struct { // RFC 8705 section 5: for clients that show certificates
+		TokenEndpoint                      string `json:"token_endpoint"`
+		RevocationEndpoint                 string `json:"revocation_endpoint"`
+		PushedAuthorizationRequestEndpoint string `json:"pushed_authorization_request_endpoint"`
+	} `json:"mtls_endpoint_aliases"`
 	CodeChallengeMethods                       []string `json:"code_challenge_methods_supported"`
 	TokenEndpointAuthMethods                   []string `json:"token_endpoint_auth_methods_supported"`
 	AuthorizationResponseIssParameterSupported bool     `json:"authorization_response_iss_parameter_supported"` // RFC 9207

@@ -25,6 +25,9 @@ func (c *Client) PushAuthorization(ctx context.Context, e Endpoint, r Authorizat
 	if err := e.Auth.apply(header, form); err != nil {
 		return "", &Error{Outcome: NotSent, Err: err}
 	}
+	if ctx, err = e.Auth.over(ctx, e.URL); err != nil {
+		return "", &Error{Outcome: NotSent, Err: err}
+	}
 	form.Set("client_id", r.ClientID) // section 2.1: in the form, however the client authenticates
 	header.Set("Content-Type", "application/x-www-form-urlencoded")
 	call := newCall(ctx, "pushed authorization request", e.URL)

@@ -20,7 +20,7 @@ const (
 	RefreshToken TokenKind = "refresh_token"
 )
 
-// Ways to authenticate a revocation beside those of a token request. Only None is registered. Anonymous is for token requests, too.
+// Ways to authenticate a revocation beside those of a token request. Only None is registered. None and Anonymous are for token requests, too.
 const (
 	None      AuthMethod = "none"      // the client says its id: public clients, and clients whose secret is gone
 	Bearer    AuthMethod = "bearer"    // the token that is to be revoked authenticates the request, and stands nowhere else in it
@@ -49,7 +49,8 @@ func (c *Client) Revoke(ctx context.Context, r Revocation, kind TokenKind, token
 	header, form := newHeader(r.Header), url.Values{}
 	header.Del("Authorization")
 	auth := r.Auth
-	if auth.Secret.IsZero() && (auth.Method == ClientSecretBasic || auth.Method == ClientSecretPost) || auth.Assertion.IsZero() && auth.Method == PrivateKeyJWT {
+	if auth.Secret.IsZero() && (auth.Method == ClientSecretBasic || auth.Method == ClientSecretPost) ||
+		auth.Assertion.IsZero() && (auth.Method == PrivateKeyJWT || auth.Method == ClientSecretJWT) || auth.Certificate == nil && auth.Method == TLSClientAuth {
 		auth.Method = None
 	}
 	if auth.Method != Bearer {
@@ -72,6 +73,9 @@ func (c *Client) Revoke(ctx context.Context, r Revocation, kind TokenKind, token
 		if err := auth.apply(header, form); err != nil {
 			return "", &Error{Outcome: NotSent, Err: err}
 		}
+	}
+	if ctx, err = auth.over(ctx, r.URL); err != nil {
+		return "", &Error{Outcome: NotSent, Err: err}
 	}
 	text := ""
 	if len(form) > 0 {

@@ -100,6 +100,9 @@ func (c *Client) postOnce(ctx context.Context, e Endpoint, form url.Values, key 
 	if err := e.Auth.apply(header, form); err != nil {
 		return Token{}, &Error{Outcome: NotSent, Err: err}
 	}
+	if ctx, err = e.Auth.over(ctx, e.URL); err != nil {
+		return Token{}, &Error{Outcome: NotSent, Err: err}
+	}
 	if key != nil {
 		proof, err := key.Sign(Proof{Method: http.MethodPost, URL: e.URL, Nonce: nonce})
 		if err != nil {

@@ -213,9 +213,9 @@ func TestClientAuthentication(t *testing.T) {
 	t.Run("none of them", func(t *testing.T) {
 		v := newVendor(t, says(200, nil, aToken))
 		e := endpoint(v)
-		e.Auth.Method = "tls_client_auth"
+		e.Auth.Method = "attest_jwt_client_auth"
 		token, err := newClient().ClientCredentials(t.Context(), e, oauth.ClientCredentialsGrant{})
-		if e := failure(t, token, err); e.Outcome != oauth.NotSent || !strings.Contains(e.Error(), "tls_client_auth") || len(v.requests) != 0 {
+		if e := failure(t, token, err); e.Outcome != oauth.NotSent || !strings.Contains(e.Error(), "attest_jwt_client_auth") || len(v.requests) != 0 {
 			t.Errorf("%v, %d requests", err, len(v.requests))
 		}
 	})

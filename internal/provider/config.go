@@ -23,6 +23,8 @@ type Config struct {
 	Metadata     *Metadata                     `json:"metadata,omitempty"`     // also of a preset, instead of its own
 	// AuthMethod as the API said it; "" means the default.
 	AuthMethod wire.ClientAuthenticationMethod `json:"clientAuthenticationMethod,omitempty"`
+	// TokenEndpointAuthMethod is one that the API has no word for, instead of AuthMethod.
+	TokenEndpointAuthMethod wire.TokenEndpointAuthMethod `json:"tokenEndpointAuthMethod,omitempty"`
 	// SigningAlgorithm of client assertions, with PRIVATE_KEY_JWT.
 	SigningAlgorithm wire.SigningAlgorithm `json:"signingAlgorithm,omitempty"`
 	Confirm          wire.Confirm          `json:"confirm,omitempty"`
@@ -86,15 +88,37 @@ func (c Config) method(otherwise oauth.AuthMethod) oauth.AuthMethod {
 	case wire.MethodPrivateKeyJwt, wire.MethodAwsIamIdTokenJwt: // who signs is another matter
 		return oauth.PrivateKeyJWT
 	}
+	if c.TokenEndpointAuthMethod != "" {
+		return oauth.AuthMethod(c.TokenEndpointAuthMethod)
+	}
 	if c.Metadata != nil && len(c.Metadata.TokenEndpointAuthMethods) > 0 {
 		return oauth.AuthMethod(c.Metadata.TokenEndpointAuthMethods[0])
 	}
 	return otherwise
 }
 
-// HasSecret reports whether the client of a provider has a secret: one that proves by JWTs who it is has none.
-func (c Config) HasSecret() bool {
-	return c.AuthMethod != wire.MethodPrivateKeyJwt && c.AuthMethod != wire.MethodAwsIamIdTokenJwt
+// SecretKind is what the client secret of a provider is. One of a kind is never used as another.
+type SecretKind string
+
+// The kinds.
+const (
+	Password    SecretKind = "password"    // it is sent
+	HMACKey     SecretKind = "hmac_key"    // it signs assertions
+	Certificate SecretKind = "certificate" // a certificate that is shown, and its private key
+	NoSecret    SecretKind = "none"
+)
+
+// SecretKind is the kind of the client's secret.
+func (c Config) SecretKind() SecretKind {
+	switch {
+	case c.TokenEndpointAuthMethod == wire.AuthMethodClientSecretJWT:
+		return HMACKey
+	case c.TokenEndpointAuthMethod == wire.AuthMethodTLSClientAuth:
+		return Certificate
+	case c.TokenEndpointAuthMethod == wire.AuthMethodNone, c.AuthMethod == wire.MethodPrivateKeyJwt, c.AuthMethod == wire.MethodAwsIamIdTokenJwt:
+		return NoSecret
+	}
+	return Password
 }
 
 // CallbackURL is the redirect URI of a provider, to be registered at its vendor.

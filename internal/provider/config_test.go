@@ -60,6 +60,7 @@ func TestSameGeneration(t *testing.T) {
 		{"ClientID with Metadata", explicit(), func(c *provider.Config) { c.ClientID = "client-2" }, false},
 		{"Metadata.Issuer", explicit(), func(c *provider.Config) { c.Metadata.Issuer = "https://other.example" }, false},
 		{"Metadata.Issuer path", explicit(), func(c *provider.Config) { c.Metadata.Issuer += "/tenant" }, false},
+		{"TokenEndpointAuthMethod", explicit(), func(c *provider.Config) { c.TokenEndpointAuthMethod = "none" }, true},
 		{"DPoPBound", explicit(), func(c *provider.Config) { c.DPoPBound = true }, true},
 		{"Metadata.ResponseTypes", explicit(), func(c *provider.Config) { c.Metadata.ResponseTypes = nil }, true},
 		{"Metadata.TokenEndpointAuthMethods", explicit(), func(c *provider.Config) { c.Metadata.TokenEndpointAuthMethods = nil }, true},

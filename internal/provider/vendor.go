@@ -156,8 +156,13 @@ func (r *Resolver) Vendor(ctx context.Context, c Config) (Vendor, error) {
 	}
 	v.PushEndpoint, v.PushRequired = m.PushedAuthorizationRequestEndpoint, m.RequirePushedAuthorizationRequests
 	v.IssInResponse, v.Revocation.Endpoint = m.AuthorizationResponseIssParameterSupported, m.RevocationEndpoint
+	if v.AuthMethod == oauth.TLSClientAuth {
+		alias := m.MTLSEndpointAliases
+		v.TokenEndpoint, v.PushEndpoint = cmp.Or(alias.TokenEndpoint, v.TokenEndpoint), cmp.Or(alias.PushedAuthorizationRequestEndpoint, v.PushEndpoint)
+		v.Revocation.Endpoint = cmp.Or(alias.RevocationEndpoint, v.Revocation.Endpoint)
+	}
 	// Basic is the default, but of no use where the vendor lists its methods and basic is not among them.
-	if c.AuthMethod == "" && len(m.TokenEndpointAuthMethods) > 0 && !slices.Contains(m.TokenEndpointAuthMethods, string(v.AuthMethod)) &&
+	if c.AuthMethod == "" && c.TokenEndpointAuthMethod == "" && len(m.TokenEndpointAuthMethods) > 0 && !slices.Contains(m.TokenEndpointAuthMethods, string(v.AuthMethod)) &&
 		slices.Contains(m.TokenEndpointAuthMethods, string(oauth.ClientSecretPost)) {
 		v.AuthMethod = oauth.ClientSecretPost
 	}

@@ -3,7 +3,9 @@ package vault
 import (
 	"cmp"
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -14,6 +16,7 @@ import (
 
 	"credence/internal/fault"
 	"credence/internal/kms"
+	"credence/internal/oauth"
 	"credence/internal/provider"
 	"credence/internal/secret"
 	"credence/internal/store"
@@ -105,6 +108,9 @@ func (v *Vault) SignClientAssertion(ctx context.Context, p *OAuth2Provider, vend
 	if err := v.usable(ctx, p.Row.Account, fault.Decryption); err != nil {
 		return secret.String{}, err
 	}
+	if vendor.AuthMethod == oauth.ClientSecretJWT {
+		return v.signWithSecret(ctx, p, vendor)
+	}
 	row, key, err := v.assertionKey(ctx, p.Row.Account, p.Row.AssertionKey, p.Config.ClientID)
 	if err != nil {
 		return secret.String{}, assertionFault(p, err)
@@ -117,7 +123,7 @@ func (v *Vault) SignClientAssertion(ctx context.Context, p *OAuth2Provider, vend
 	if err != nil {
 		return secret.String{}, err
 	}
-	message := assertion(row, p.Config, claims, audience, time.Now())
+	message := assertion(map[string]any{"alg": p.Config.SigningAlgorithm, "kid": row.ID}, p.Config, claims, audience, time.Now())
 	signature, err := key.Sign(ctx, string(p.Config.SigningAlgorithm), []byte(message))
 	if err != nil {
 		return secret.String{}, assertionFault(p, ofService(row.ID, err))
@@ -134,8 +140,24 @@ func vendorAudience(p *OAuth2Provider, vendor provider.Vendor, wanted string) (s
 	return audience, nil
 }
 
-// assertion is what is signed.
-func assertion(k store.Key, c provider.Config, more AssertionClaims, audience string, now time.Time) string {
+// signWithSecret makes the assertion of a client whose secret is the key, by HS256 (OpenID Connect Core section 9).
+func (v *Vault) signWithSecret(ctx context.Context, p *OAuth2Provider, vendor provider.Vendor) (secret.String, error) {
+	clientSecret, err := v.ClientSecret(ctx, p)
+	if err != nil {
+		return secret.String{}, err
+	}
+	message := assertion(map[string]any{"alg": "HS256"}, p.Config, AssertionClaims{}, vendor.TokenEndpoint, time.Now())
+	mac := hmac.New(sha256.New, []byte(clientSecret.Reveal()))
+	mac.Write([]byte(message))
+	return secret.New(message + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))), nil
+}
+
+// clockTolerance is how far the clock of a vendor may be behind ours.
+const clockTolerance = 10 * time.Second
+
+// assertion is what is signed; header says by what.
+func assertion(header map[string]any, c provider.Config, more AssertionClaims, audience string, now time.Time) string {
+	header["typ"], now = "JWT", now.Add(-clockTolerance)
 	part := func(more map[string]string, own map[string]any) string {
 		all := maps.Clone(own)
 		for name, value := range more {
@@ -146,7 +168,7 @@ func assertion(k store.Key, c provider.Config, more AssertionClaims, audience st
 		text, _ := json.Marshal(all) // strings and numbers always marshal
 		return base64.RawURLEncoding.EncodeToString(text)
 	}
-	return part(more.Header, map[string]any{"alg": c.SigningAlgorithm, "typ": "JWT", "kid": k.ID}) + "." + part(more.Payload, map[string]any{
+	return part(more.Header, header) + "." + part(more.Payload, map[string]any{
 		"iss": c.ClientID, "sub": c.ClientID, "aud": audience, "jti": rand.Text(), "iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(assertionLifetime).Unix(),
 	})
 }

@@ -10,7 +10,9 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"credence/internal/fault"
+	"credence/internal/oauth"
 	"credence/internal/provider"
+	"credence/internal/secret"
 	"credence/internal/store"
 	"credence/internal/wire"
 )
@@ -146,5 +148,30 @@ func TestSignClientAssertion(t *testing.T) {
 	}
 	if _, err := b.SignClientAssertion(t.Context(), b.signedBy(t, store.Key{}, wire.AlgorithmES256, AssertionClaims{}), idp, tokenEndpoint); !errors.Is(err, fault.Decryption) {
 		t.Errorf("without a key: %v", err)
+	}
+}
+
+// A client whose secret is the key: the assertion is signed with it by HS256, and goes nowhere but to the vendor.
+func TestSignWithSecret(t *testing.T) {
+	b := openBed(t)
+	p := b.providerOf(t, alpha, 1)
+	const key = "a client secret of more than 32 bytes"
+	must(t, b.sealOAuth2Provider(t.Context(), &p, secret.New(key)))
+	vendor := idp
+	vendor.AuthMethod = oauth.ClientSecretJWT
+	text, err := b.SignClientAssertion(t.Context(), &p, vendor, tokenEndpoint)
+	must(t, err)
+	signed, err := jose.ParseSignedCompact(text.Reveal(), []jose.SignatureAlgorithm{jose.HS256})
+	must(t, err)
+	payload, err := signed.Verify([]byte(key))
+	must(t, err)
+	var got map[string]any
+	must(t, json.Unmarshal(payload, &got))
+	now := float64(time.Now().Unix())
+	if got["iss"] != p.Config.ClientID || got["sub"] != p.Config.ClientID || got["aud"] != tokenEndpoint || got["jti"] == "" || got["exp"].(float64) > now+300 || got["nbf"].(float64) > now-5 {
+		t.Errorf("payload %s", payload)
+	}
+	if _, err := b.SignClientAssertion(t.Context(), &p, vendor, "https://evil.example/token"); err == nil {
+		t.Error("it goes to another host")
 	}
 }

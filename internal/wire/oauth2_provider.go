@@ -18,6 +18,8 @@ type CreateOauth2CredentialProviderInput struct {
 	MinimumValiditySeconds *int32 `json:"minimumValiditySeconds" header:"X-Credence-Minimum-Validity-Seconds" wire:"range=0..86400"`
 	// DpopBoundAccessTokens, an extension, binds the tokens of this client to keys that the vault keeps (RFC 9449 section 5.2).
 	DpopBoundAccessTokens *bool `json:"dpopBoundAccessTokens" header:"X-Credence-Dpop-Bound-Access-Tokens"`
+	// TokenEndpointAuthMethod, an extension, is how the client authenticates, by a method that ClientAuthenticationMethod lacks.
+	TokenEndpointAuthMethod *TokenEndpointAuthMethod `json:"tokenEndpointAuthMethod" header:"X-Credence-Token-Endpoint-Auth-Method"`
 }
 
 // CreateOauth2CredentialProviderOutput is the answer of CreateOauth2CredentialProvider. CallbackUrl is what to register at the vendor.
@@ -37,6 +39,7 @@ type CreateOauth2CredentialProviderOutput struct {
 	RefreshTokenIdleSeconds    *int32                      `json:"refreshTokenIdleSeconds,omitzero"`  // extension
 	MinimumValiditySeconds     *int32                      `json:"minimumValiditySeconds,omitzero"`   // extension
 	DpopBoundAccessTokens      *bool                       `json:"dpopBoundAccessTokens,omitzero"`    // extension
+	TokenEndpointAuthMethod    *TokenEndpointAuthMethod    `json:"tokenEndpointAuthMethod,omitzero"`  // extension
 }
 
 // GetOauth2CredentialProviderInput is the request of GetOauth2CredentialProvider.
@@ -65,6 +68,7 @@ type GetOauth2CredentialProviderOutput struct {
 	RefreshTokenIdleSeconds    *int32                      `json:"refreshTokenIdleSeconds,omitzero"`  // extension
 	MinimumValiditySeconds     *int32                      `json:"minimumValiditySeconds,omitzero"`   // extension
 	DpopBoundAccessTokens      *bool                       `json:"dpopBoundAccessTokens,omitzero"`    // extension
+	TokenEndpointAuthMethod    *TokenEndpointAuthMethod    `json:"tokenEndpointAuthMethod,omitzero"`  // extension
 }
 
 // ListOauth2CredentialProvidersInput is the request of ListOauth2CredentialProviders. NextToken is that of the answer before.
@@ -100,8 +104,9 @@ type UpdateOauth2CredentialProviderInput struct {
 	// RefreshTokenIdleSeconds, an extension, is how long a refresh token may lie unused before the vendor forgets it; it is used in time.
 	RefreshTokenIdleSeconds *int32 `json:"refreshTokenIdleSeconds" header:"X-Credence-Refresh-Token-Idle-Seconds" wire:"range=0..63072000"`
 	// MinimumValiditySeconds, an extension, is that of requests for tokens which do not say any.
-	MinimumValiditySeconds *int32 `json:"minimumValiditySeconds" header:"X-Credence-Minimum-Validity-Seconds" wire:"range=0..86400"`
-	DpopBoundAccessTokens  *bool  `json:"dpopBoundAccessTokens" header:"X-Credence-Dpop-Bound-Access-Tokens"` // extension
+	MinimumValiditySeconds  *int32                   `json:"minimumValiditySeconds" header:"X-Credence-Minimum-Validity-Seconds" wire:"range=0..86400"`
+	DpopBoundAccessTokens   *bool                    `json:"dpopBoundAccessTokens" header:"X-Credence-Dpop-Bound-Access-Tokens"`     // extension
+	TokenEndpointAuthMethod *TokenEndpointAuthMethod `json:"tokenEndpointAuthMethod" header:"X-Credence-Token-Endpoint-Auth-Method"` // extension
 }
 
 // UpdateOauth2CredentialProviderOutput is the answer of UpdateOauth2CredentialProvider.
@@ -124,6 +129,7 @@ type UpdateOauth2CredentialProviderOutput struct {
 	RefreshTokenIdleSeconds    *int32                      `json:"refreshTokenIdleSeconds,omitzero"`  // extension
 	MinimumValiditySeconds     *int32                      `json:"minimumValiditySeconds,omitzero"`   // extension
 	DpopBoundAccessTokens      *bool                       `json:"dpopBoundAccessTokens,omitzero"`    // extension
+	TokenEndpointAuthMethod    *TokenEndpointAuthMethod    `json:"tokenEndpointAuthMethod,omitzero"`  // extension
 }
 
 // DeleteOauth2CredentialProviderInput is the request of DeleteOauth2CredentialProvider.
@@ -177,3 +183,19 @@ const (
 
 // Values are the values of the extension enum ScopeMatch.
 func (ScopeMatch) Values() []string { return texts(ScopeMatchSubset, ScopeMatchExact) }
+
+// TokenEndpointAuthMethod is how a client authenticates at a token endpoint, by the name in the IANA registry "OAuth Token Endpoint Authentication Methods". It has
+// what ClientAuthenticationMethod lacks.
+type TokenEndpointAuthMethod string
+
+// The values of TokenEndpointAuthMethod.
+const (
+	AuthMethodClientSecretJWT TokenEndpointAuthMethod = "client_secret_jwt" // an assertion signed with the secret by HS256 (OpenID Connect Core section 9)
+	AuthMethodTLSClientAuth   TokenEndpointAuthMethod = "tls_client_auth"   // the secret is a certificate with its private key, in PEM (RFC 8705)
+	AuthMethodNone            TokenEndpointAuthMethod = "none"              // a public client, without a secret
+)
+
+// Values are the values of the extension enum TokenEndpointAuthMethod.
+func (TokenEndpointAuthMethod) Values() []string {
+	return texts(AuthMethodClientSecretJWT, AuthMethodTLSClientAuth, AuthMethodNone)
+}

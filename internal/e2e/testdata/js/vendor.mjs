@@ -1,7 +1,7 @@
 // A vendor: the certified oidc-provider with its own login and consent pages (any user, any password), refresh token rotation, and reuse detection,
 // which revokes every token of a grant when a spent refresh token comes back.
 //
-// The argument is the lifetime, in seconds, of access tokens of the clients "short", "signer" and "bound"; those of others live for an hour.
+// The argument is the lifetime, in seconds, of access tokens of the clients "short", "signer", "bound" and "public"; those of others live for an hour.
 // Standard input takes one redirect URI to register a line, {"client", "redirectUri"}, and of a client that signs its key, "jwk", or for "reader" the URL of its keys. Standard output tells what happens, one JSON object a line: first
 // "listening" with the clients, then every request, code, token, refusal and revocation.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
@@ -20,6 +20,8 @@ const clients = [
   { name: 'post', id: 'post client:/+%@ ', secret: 'post secret:/+%@ &=?#', method: 'client_secret_post', grants: ['authorization_code', 'refresh_token'] },
   { name: 'short', id: 'short-client', secret: 'short-client-secret', method: 'client_secret_basic', grants: ['authorization_code', 'refresh_token'] },
   { name: 'bound', id: 'bound-client', secret: 'bound-client-secret', method: 'client_secret_basic', grants: ['authorization_code', 'refresh_token', 'client_credentials'], more: { dpop_bound_access_tokens: true } },
+  { name: 'hmac', id: 'hmac-client', secret: 'hmac-client-secret-of-more-than-32-bytes', method: 'client_secret_jwt', grants: ['authorization_code', 'client_credentials'] },
+  { name: 'public', id: 'public-client', method: 'none', grants: ['authorization_code', 'refresh_token'] },
   { name: 'machine', id: 'machine-client', secret: 'machine-client-secret', method: 'client_secret_basic', grants: ['client_credentials'] },
   { name: 'mounted', id: 'mounted-client', secret: 'mounted-client-secret', method: 'client_secret_basic', grants: ['client_credentials'] },
   { name: 'robot', id: 'robot-client', secret: 'robot-client-secret', method: 'client_secret_post', grants: ['client_credentials'] },
@@ -60,7 +62,7 @@ const provider = new Provider(issuer, {
   rotateRefreshToken: true,
   scopes: ['openid', 'offline_access', 'read'],
   ttl: {
-    AccessToken: (_ctx, _token, client) => (['short', 'signer', 'bound'].includes(named(client.clientId)) ? shortLife : 3600),
+    AccessToken: (_ctx, _token, client) => (['short', 'signer', 'bound', 'public'].includes(named(client.clientId)) ? shortLife : 3600),
     ClientCredentials: 3600,
     Grant: 3600,
     IdToken: 3600,
@@ -99,7 +101,7 @@ function asked(ctx) {
     client: named(ctx.oidc.client?.clientId),
     user: ctx.oidc.entities.Account?.accountId,
     grantType: ctx.oidc.params?.grant_type,
-    method: ctx.get('Authorization') ? 'client_secret_basic' : ctx.oidc.params?.client_assertion ? 'private_key_jwt' : 'client_secret_post',
+    method: ctx.get('Authorization') ? 'client_secret_basic' : ctx.oidc.params?.client_secret ? 'client_secret_post' : ctx.oidc.client?.clientAuthMethod,
     spent: ctx.oidc.params?.refresh_token,
   };
 }
