@@ -246,7 +246,7 @@ func (b *Broker) vendorURL(ctx context.Context, s store.Session, p *vault.OAuth2
 	}
 	req := oauth.AuthorizationRequest{
 		Endpoint: v.AuthorizationEndpoint, ClientID: p.Config.ClientID, RedirectURI: provider.CallbackURL(b.PublicURL, p.Row.CallbackID), State: handle,
-		Scopes: r.Scopes, ScopeSeparator: v.ScopeSeparator, Verifier: secret.New(a.Verifier), Resources: r.Resources, Audiences: r.Audiences, Extra: url.Values{},
+		Scopes: r.Scopes, ScopeSeparator: v.ScopeSeparator, Verifier: secret.New(a.Verifier), Resources: v.Resources(r.Resources), Audiences: r.Audiences, Extra: url.Values{},
 	}
 	for name, values := range v.AuthorizeParameters {
 		req.Extra[name] = values
@@ -256,6 +256,14 @@ func (b *Broker) vendorURL(ctx context.Context, s store.Session, p *vault.OAuth2
 	}
 	if slices.Contains(r.Scopes, "openid") {
 		req.Nonce = rand.Text() // some servers demand one; the ID token that would repeat it is not used
+	}
+	if v.SignedRequests {
+		if p.Row.AssertionKey == "" {
+			return "", &Interruption{Cause: CauseVendorRefused, Err: errors.New("the vendor requires signed authorization requests, but the provider has no key: its clientAuthenticationMethod must be PRIVATE_KEY_JWT")}
+		}
+		req.Sign = func(parameters url.Values) (secret.String, error) {
+			return b.Vault.SignRequestObject(ctx, p, v, parameters)
+		}
 	}
 	return b.front(ctx, p, v, s.Workload, req)
 }

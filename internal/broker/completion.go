@@ -177,7 +177,7 @@ func (b *Broker) exchange(ctx context.Context, s store.Session) error {
 	}
 	t, err := b.vendorCall(ctx, s.Account, v.TokenEndpoint, v, "authorization_code", func(ctx context.Context) (oauth.Token, error) {
 		return b.OAuth.ExchangeCode(ctx, e, oauth.CodeGrant{
-			Code: secret.New(code.Code), Verifier: secret.New(code.Verifier), RedirectURI: code.RedirectURI, Resources: r.Resources, Audiences: r.Audiences,
+			Code: secret.New(code.Code), Verifier: secret.New(code.Verifier), RedirectURI: code.RedirectURI, Resources: v.Resources(r.Resources), Audiences: r.Audiences,
 		})
 	})
 	if err != nil {

@@ -75,7 +75,7 @@ func (b *Broker) clientCredentials(ctx context.Context, r request) (store.Grant,
 	}
 	t, err := b.vendorCall(ctx, r.agent.account, v.TokenEndpoint, v, "client_credentials", func(ctx context.Context) (oauth.Token, error) {
 		return b.OAuth.ClientCredentials(ctx, e, oauth.ClientCredentialsGrant{
-			GrantType: v.M2MGrantType, Scopes: r.in.Scopes, ScopeSeparator: v.ScopeSeparator, Resources: r.in.Resources, Audiences: r.in.Audiences, Extra: parameters(r.in),
+			GrantType: v.M2MGrantType, Scopes: r.in.Scopes, ScopeSeparator: v.ScopeSeparator, Resources: v.Resources(r.in.Resources), Audiences: r.in.Audiences, Extra: parameters(r.in),
 		})
 	})
 	if err != nil {

@@ -104,13 +104,13 @@ func (b *Broker) exchangeJWT(ctx context.Context, r request, end time.Time) (sto
 	grantType, call := "token_exchange", func(ctx context.Context) (oauth.Token, error) {
 		return b.OAuth.ExchangeToken(ctx, e, oauth.TokenExchangeGrant{
 			SubjectToken: jwt, ActorToken: actorToken, ActorTokenType: actorTokenType,
-			Scopes: r.in.Scopes, ScopeSeparator: v.ScopeSeparator, Resources: r.in.Resources, Audiences: r.in.Audiences, Extra: extra,
+			Scopes: r.in.Scopes, ScopeSeparator: v.ScopeSeparator, Resources: v.Resources(r.in.Resources), Audiences: r.in.Audiences, Extra: extra,
 		})
 	}
 	if how.GrantType == wire.GrantTypeJwtAuthorizationGrant {
 		grantType, call = "jwt_bearer", func(ctx context.Context) (oauth.Token, error) {
 			return b.OAuth.ExchangeJWT(ctx, e, oauth.JWTGrant{
-				Assertion: jwt, Scopes: r.in.Scopes, ScopeSeparator: v.ScopeSeparator, Resources: r.in.Resources, Audiences: r.in.Audiences, Extra: extra,
+				Assertion: jwt, Scopes: r.in.Scopes, ScopeSeparator: v.ScopeSeparator, Resources: v.Resources(r.in.Resources), Audiences: r.in.Audiences, Extra: extra,
 			})
 		}
 	}

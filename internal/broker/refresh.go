@@ -92,7 +92,7 @@ func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider,
 		return store.Grant{}, err
 	}
 	t, err := b.vendorCall(ctx, account, v.TokenEndpoint, v, "refresh_token", func(ctx context.Context) (oauth.Token, error) {
-		return b.OAuth.Refresh(ctx, e, oauth.RefreshGrant{RefreshToken: token, Resources: g.Resources, Audiences: g.Audiences})
+		return b.OAuth.Refresh(ctx, e, oauth.RefreshGrant{RefreshToken: token, Resources: v.Resources(g.Resources), Audiences: g.Audiences})
 	})
 	if err != nil {
 		b.failing(p, err)
@@ -130,7 +130,7 @@ func (b *Broker) refreshToRevoke(ctx context.Context, r *store.Revocation, v pro
 		return false, err
 	}
 	t, err := b.vendorCall(ctx, r.Grant.Account, v.TokenEndpoint, v, "refresh_token", func(ctx context.Context) (oauth.Token, error) {
-		return b.OAuth.Refresh(ctx, e, oauth.RefreshGrant{RefreshToken: token, Resources: r.Grant.Resources, Audiences: r.Grant.Audiences})
+		return b.OAuth.Refresh(ctx, e, oauth.RefreshGrant{RefreshToken: token, Resources: v.Resources(r.Grant.Resources), Audiences: r.Grant.Audiences})
 	})
 	if err != nil {
 		failed, ok := errors.AsType[*oauth.Error](err)

@@ -64,6 +64,9 @@ func TestConformanceWithTheSDK(t *testing.T) {
 				}
 			}
 			for _, s := range all {
+				if s.in["tokenEndpointAuthMethod"] == "none" { // which the SDK does not send: a secret would be missing
+					continue
+				}
 				c := w.callSDK(t, name, s.in)
 				if c.err != nil {
 					t.Errorf("%s: %v", s.name, c.err)
@@ -245,7 +248,7 @@ func (c call) known(t *testing.T) obj {
 }
 
 // extensions are the members that the API lacks; the SDK neither sends nor reads them.
-var extensions = []string{"completeBySessionUri", "confirm", "scopeMatch", "vendorHost", "refreshTokenGraceSeconds", "refreshTokenIdleSeconds", "minimumValiditySeconds", "dpopBoundAccessTokens", "tokenEndpointAuthMethod", "accessTokenExpiresAt", "grantedScopes", "tokenType"}
+var extensions = []string{"completeBySessionUri", "confirm", "scopeMatch", "vendorHost", "refreshTokenGraceSeconds", "refreshTokenIdleSeconds", "minimumValiditySeconds", "dpopBoundAccessTokens", "tokenEndpointAuthMethod", "resourceIndicators", "requireSignedRequestObject", "accessTokenExpiresAt", "grantedScopes", "tokenType"}
 
 // loosely parses JSON without telling apart how numbers are written.
 func loosely(t *testing.T, text []byte) (o obj) {

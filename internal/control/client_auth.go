@@ -63,3 +63,16 @@ func checkClientSecret(cfg provider.Config, given given, value secret.String) er
 	}
 	return nil
 }
+
+// signedRequests takes over whether authorization requests are signed, which takes the key of a client that signs.
+func signedRequests(cfg *provider.Config, required *bool, current *provider.Config) error {
+	if required != nil {
+		cfg.SignedRequests = *required
+	} else if current != nil {
+		cfg.SignedRequests = current.SignedRequests
+	}
+	if cfg.SignedRequests && cfg.AuthMethod != wire.MethodPrivateKeyJwt {
+		return fault.Invalid("requireSignedRequestObject", "needs clientAuthenticationMethod %s, whose key signs the requests", wire.MethodPrivateKeyJwt)
+	}
+	return nil
+}

@@ -132,3 +132,30 @@ func TestChangeOfMethodNeedsASecret(t *testing.T) {
 		}
 	}
 }
+
+// Requests are signed by the key of PRIVATE_KEY_JWT, so no other method goes with it; the switch for resources stays as it was set.
+func TestRequestOptions(t *testing.T) {
+	b := open(t)
+	in := &wire.CreateOauth2CredentialProviderInput{Name: "options", CredentialProviderVendor: wire.VendorCustomOauth2, Oauth2ProviderConfigInput: custom(), RequireSignedRequestObject: new(true)}
+	_, err := b.CreateOauth2CredentialProvider(t.Context(), administrator(t, alpha), in)
+	wantInvalid(t, err, "requireSignedRequestObject", "PRIVATE_KEY_JWT")
+	in.RequireSignedRequestObject, in.ResourceIndicators = nil, new(false)
+	_, err = b.CreateOauth2CredentialProvider(t.Context(), administrator(t, alpha), in)
+	must(t, err)
+	for _, step := range []struct {
+		given *bool
+		want  bool
+	}{{nil, false}, {new(true), true}, {nil, true}, {new(false), false}} {
+		_, err = b.UpdateOauth2CredentialProvider(t.Context(), administrator(t, alpha), &wire.UpdateOauth2CredentialProviderInput{
+			Name: "options", CredentialProviderVendor: wire.VendorCustomOauth2, Oauth2ProviderConfigInput: custom(), ResourceIndicators: step.given,
+		})
+		must(t, err)
+		if got := b.getProvider(t, "options").ResourceIndicators; got == nil || *got != step.want {
+			t.Errorf("after %v: %v", step.given, got)
+		}
+	}
+	_, err = b.UpdateOauth2CredentialProvider(t.Context(), administrator(t, alpha), &wire.UpdateOauth2CredentialProviderInput{
+		Name: "options", CredentialProviderVendor: wire.VendorCustomOauth2, Oauth2ProviderConfigInput: custom(), RequireSignedRequestObject: new(true),
+	})
+	wantInvalid(t, err, "requireSignedRequestObject", "PRIVATE_KEY_JWT")
+}

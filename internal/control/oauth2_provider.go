@@ -55,7 +55,10 @@ func (c *Control) CreateOauth2CredentialProvider(ctx context.Context, caller iam
 		config.ScopeMatch = *in.ScopeMatch
 	}
 	setSeconds(&config, in.RefreshTokenGraceSeconds, in.RefreshTokenIdleSeconds, in.MinimumValiditySeconds)
-	config.DPoPBound = value(in.DpopBoundAccessTokens)
+	config.DPoPBound, config.ResourceIndicators = value(in.DpopBoundAccessTokens), in.ResourceIndicators
+	if err := signedRequests(&config, in.RequireSignedRequestObject, nil); err != nil {
+		return nil, err
+	}
 	callbackID, err := c.Vault.CallbackID(ctx, caller.Account, in.Name)
 	if err != nil {
 		return nil, err
@@ -85,6 +88,7 @@ func (c *Control) CreateOauth2CredentialProvider(ctx context.Context, caller iam
 		Confirm: d.Confirm, ScopeMatch: d.ScopeMatch, VendorHost: d.VendorHost, RefreshTokenGraceSeconds: d.RefreshTokenGraceSeconds,
 		RefreshTokenIdleSeconds: d.RefreshTokenIdleSeconds, MinimumValiditySeconds: d.MinimumValiditySeconds, DpopBoundAccessTokens: d.DpopBoundAccessTokens,
 		TokenEndpointAuthMethod: d.TokenEndpointAuthMethod,
+		ResourceIndicators:      d.ResourceIndicators, RequireSignedRequestObject: d.RequireSignedRequestObject,
 	}, nil
 }
 
@@ -188,6 +192,10 @@ func (c *Control) UpdateOauth2CredentialProvider(ctx context.Context, caller iam
 		if p.Config.DPoPBound = current.Config.DPoPBound; in.DpopBoundAccessTokens != nil {
 			p.Config.DPoPBound = *in.DpopBoundAccessTokens
 		}
+		p.Config.ResourceIndicators = cmp.Or(in.ResourceIndicators, current.Config.ResourceIndicators)
+		if err := signedRequests(&p.Config, in.RequireSignedRequestObject, &current.Config); err != nil {
+			return err
+		}
 		if err := authMethod(&p.Config, in.TokenEndpointAuthMethod, &current.Config); err != nil {
 			return err
 		}
@@ -230,6 +238,7 @@ func (c *Control) UpdateOauth2CredentialProvider(ctx context.Context, caller iam
 		Confirm: d.Confirm, ScopeMatch: d.ScopeMatch, VendorHost: d.VendorHost, RefreshTokenGraceSeconds: d.RefreshTokenGraceSeconds,
 		RefreshTokenIdleSeconds: d.RefreshTokenIdleSeconds, MinimumValiditySeconds: d.MinimumValiditySeconds, DpopBoundAccessTokens: d.DpopBoundAccessTokens,
 		TokenEndpointAuthMethod: d.TokenEndpointAuthMethod,
+		ResourceIndicators:      d.ResourceIndicators, RequireSignedRequestObject: d.RequireSignedRequestObject,
 	}, nil
 }
 
@@ -439,6 +448,10 @@ func (c *Control) describeOAuth2Provider(ctx context.Context, p *vault.OAuth2Pro
 	}
 	if p.Config.Host != "" {
 		out.VendorHost = &p.Config.Host
+	}
+	out.ResourceIndicators = p.Config.ResourceIndicators
+	if p.Config.SignedRequests {
+		out.RequireSignedRequestObject = &p.Config.SignedRequests
 	}
 	if p.Config.TokenEndpointAuthMethod != "" {
 		out.TokenEndpointAuthMethod = &p.Config.TokenEndpointAuthMethod

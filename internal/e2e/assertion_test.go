@@ -12,7 +12,8 @@ import (
 )
 
 // A client without a secret: its assertions are signed by a key that is registered at a real vendor by its public half. It gets tokens of its own and of a user, and
-// refreshes them; with its key disabled it is nobody. The vendor takes this client's authorization requests only by its back channel.
+// refreshes them; with its key disabled it is nobody. The vendor takes this client's authorization requests only by its back channel,
+// and signed.
 func TestPrivateKeyJWTAtRealVendor(t *testing.T) {
 	t.Parallel()
 	e := testenv.Start(t)
@@ -32,13 +33,13 @@ func TestPrivateKeyJWTAtRealVendor(t *testing.T) {
 	}
 	app := startApplication(t)
 	call[object](a, "CreateWorkloadIdentity", object{"name": "signing", "allowedResourceOauth2ReturnUrls": []string{app.ReturnURL}})
-	made := call[oauth2Provider](a, "CreateOauth2CredentialProvider", object{
+	made := extended[oauth2Provider](a, "CreateOauth2CredentialProvider", object{
 		"name": "signed", "credentialProviderVendor": "CustomOauth2", "oauth2ProviderConfigInput": object{"customOauth2ProviderConfig": object{
 			"oauthDiscovery": object{"discoveryUrl": v.issuer + "/.well-known/openid-configuration"}, "clientId": client, "clientAuthenticationMethod": "PRIVATE_KEY_JWT",
 			"privateKeyJwtConfig": object{"privateKeySource": object{"kmsKeySource": object{"kmsKeyArn": key.KeyArn}}, "signingAlgorithm": "PS256",
 				"additionalPayloadClaims": object{"aud": v.issuer}},
 		}},
-	})
+	}, object{"X-Credence-Require-Signed-Request-Object": "true"})
 	v.registerWith(t, "signer", made.CallbackURL, public.Jwk)
 
 	m2m := object{"workloadIdentityToken": a.wat("signing", ""), "resourceCredentialProviderName": "signed", "scopes": []string{"read"}, "oauth2Flow": "M2M"}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 
 	"credence/internal/secret"
 )
@@ -21,6 +22,8 @@ type AuthorizationRequest struct {
 	Verifier                               secret.String
 	Resources, Audiences                   []string
 	Extra                                  url.Values // parameters for which IsProtected is true are dropped
+	// Sign makes the parameters a request object (RFC 9101), which is sent in their place; nil: they are sent as they are.
+	Sign func(url.Values) (secret.String, error)
 }
 
 // URL is the address to send the browser to. A query of the endpoint is kept, except for the parameters set here. The challenge method
@@ -69,7 +72,19 @@ func (r AuthorizationRequest) parameters() (url.Values, error) {
 	challenge := sha256.Sum256([]byte(r.Verifier.Reveal()))
 	params.Set("code_challenge", base64.RawURLEncoding.EncodeToString(challenge[:]))
 	params.Set("code_challenge_method", "S256")
-	return params, nil
+	if r.Sign == nil {
+		return params, nil
+	}
+	object, err := r.Sign(params)
+	if err != nil {
+		return nil, err
+	}
+	signed := url.Values{"client_id": {r.ClientID}, "request": {object.Reveal()}}
+	if slices.Contains(r.Scopes, "openid") { // OpenID Connect Core section 6.1 wants these outside, too
+		signed.Set("response_type", "code")
+		signed.Set("scope", params.Get("scope"))
+	}
+	return signed, nil
 }
 
 // NewVerifier makes a code verifier of 43 characters, 256 bits (RFC 7636 section 4.1).

@@ -26,6 +26,7 @@ type Metadata struct {
 		RevocationEndpoint                 string `json:"revocation_endpoint"`
 		PushedAuthorizationRequestEndpoint string `json:"pushed_authorization_request_endpoint"`
 	} `json:"mtls_endpoint_aliases"`
+	RequireSignedRequestObject                 bool     `json:"require_signed_request_object"` // RFC 9101
 	CodeChallengeMethods                       []string `json:"code_challenge_methods_supported"`
 	TokenEndpointAuthMethods                   []string `json:"token_endpoint_auth_methods_supported"`
 	AuthorizationResponseIssParameterSupported bool     `json:"authorization_response_iss_parameter_supported"` // RFC 9207

@@ -29,8 +29,11 @@ type Config struct {
 	SigningAlgorithm wire.SigningAlgorithm `json:"signingAlgorithm,omitempty"`
 	Confirm          wire.Confirm          `json:"confirm,omitempty"`
 	ScopeMatch       wire.ScopeMatch       `json:"scopeMatch,omitempty"`
-	DPoPBound        bool                  `json:"dpopBound,omitempty"`  // tokens are bound to keys (RFC 9449)
-	OnBehalfOf       *OnBehalfOf           `json:"onBehalfOf,omitempty"` // CustomOauth2
+	DPoPBound        bool                  `json:"dpopBound,omitempty"` // tokens are bound to keys (RFC 9449)
+	// ResourceIndicators says whether the vendor is told resources (RFC 8707); nil: as the vendor's preset has it.
+	ResourceIndicators *bool       `json:"resourceIndicators,omitempty"`
+	SignedRequests     bool        `json:"signedRequests,omitempty"` // authorization requests are signed (RFC 9101)
+	OnBehalfOf         *OnBehalfOf `json:"onBehalfOf,omitempty"`     // CustomOauth2
 	// RefreshTokenGraceSeconds is Vendor.RefreshTokenGrace of this provider; 0: the preset's.
 	RefreshTokenGraceSeconds int32 `json:"refreshTokenGraceSeconds,omitempty"`
 	// RefreshTokenIdleSeconds is Vendor.RefreshTokenIdle of this provider; 0: the preset's.

@@ -61,6 +61,8 @@ func TestSameGeneration(t *testing.T) {
 		{"Metadata.Issuer", explicit(), func(c *provider.Config) { c.Metadata.Issuer = "https://other.example" }, false},
 		{"Metadata.Issuer path", explicit(), func(c *provider.Config) { c.Metadata.Issuer += "/tenant" }, false},
 		{"TokenEndpointAuthMethod", explicit(), func(c *provider.Config) { c.TokenEndpointAuthMethod = "none" }, true},
+		{"ResourceIndicators", explicit(), func(c *provider.Config) { c.ResourceIndicators = new(bool) }, true},
+		{"SignedRequests", explicit(), func(c *provider.Config) { c.SignedRequests = true }, true},
 		{"DPoPBound", explicit(), func(c *provider.Config) { c.DPoPBound = true }, true},
 		{"Metadata.ResponseTypes", explicit(), func(c *provider.Config) { c.Metadata.ResponseTypes = nil }, true},
 		{"Metadata.TokenEndpointAuthMethods", explicit(), func(c *provider.Config) { c.Metadata.TokenEndpointAuthMethods = nil }, true},

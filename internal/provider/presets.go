@@ -97,6 +97,7 @@ var Presets = []Vendor{
 		AuthorizationEndpoint: "https://login.microsoftonline.com/" + tenantPlace + "/oauth2/v2.0/authorize",
 		TokenEndpoint:         "https://login.microsoftonline.com/" + tenantPlace + "/oauth2/v2.0/token",
 		DefaultTenant:         "common",
+		NoResources:           true, // the v2.0 endpoints tell resources by scopes, and refuse a resource
 		HostOverride:          true,
 		AuthMethod:            oauth.ClientSecretPost,
 		OnBehalfOf:            &OnBehalfOf{GrantType: wire.GrantTypeJwtAuthorizationGrant, Parameters: url.Values{"requested_token_use": {"on_behalf_of"}}},

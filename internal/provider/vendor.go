@@ -24,6 +24,8 @@ type Vendor struct {
 	PushEndpoint          string // where authorization requests are pushed (RFC 9126); "": the browser takes them along
 	PushRequired          bool   // the vendor takes no others
 	DPoP                  DPoP   // whether tokens are bound to a key (RFC 9449)
+	SignedRequests        bool   // the vendor takes no authorization request that is not signed (RFC 9101)
+	NoResources           bool   // the vendor refuses to be told resources (RFC 8707), so they are left out
 	IssInResponse         bool   // the vendor sends iss to the callback (RFC 9207)
 	AuthMethod            oauth.AuthMethod
 
@@ -104,6 +106,10 @@ func (r *Resolver) Traits(c Config) Vendor {
 	if c.RefreshTokenIdleSeconds > 0 {
 		v.RefreshTokenIdle = time.Duration(c.RefreshTokenIdleSeconds) * time.Second
 	}
+	if c.ResourceIndicators != nil {
+		v.NoResources = !*c.ResourceIndicators
+	}
+	v.SignedRequests = c.SignedRequests
 	if c.DPoPBound {
 		v.DPoP = DPoPAlways
 	}
@@ -154,6 +160,7 @@ func (r *Resolver) Vendor(ctx context.Context, c Config) (Vendor, error) {
 	if v.DPoP == DPoPNever && slices.Contains(m.DPoPSigningAlgs, "ES256") {
 		v.DPoP = DPoPOnDemand
 	}
+	v.SignedRequests = v.SignedRequests || m.RequireSignedRequestObject
 	v.PushEndpoint, v.PushRequired = m.PushedAuthorizationRequestEndpoint, m.RequirePushedAuthorizationRequests
 	v.IssInResponse, v.Revocation.Endpoint = m.AuthorizationResponseIssParameterSupported, m.RevocationEndpoint
 	if v.AuthMethod == oauth.TLSClientAuth {
@@ -182,6 +189,14 @@ func (v Vendor) Has(target string) bool {
 
 // SameOrigin reports whether two URLs have the same scheme, host and port.
 func SameOrigin(a, b string) bool { return origin(a) == origin(b) }
+
+// Resources are those that the vendor is told of the ones that a request names.
+func (v Vendor) Resources(named []string) []string {
+	if v.NoResources {
+		return nil
+	}
+	return named
+}
 
 // frontChannelOnly are OpenID Connect's and common parameters that steer a consent but do not change the token it gives.
 var frontChannelOnly = []string{"prompt", "login_hint", "domain_hint", "display", "ui_locales", "max_age", "id_token_hint"}

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -111,10 +112,6 @@ func (v *Vault) SignClientAssertion(ctx context.Context, p *OAuth2Provider, vend
 	if vendor.AuthMethod == oauth.ClientSecretJWT {
 		return v.signWithSecret(ctx, p, vendor)
 	}
-	row, key, err := v.assertionKey(ctx, p.Row.Account, p.Row.AssertionKey, p.Config.ClientID)
-	if err != nil {
-		return secret.String{}, assertionFault(p, err)
-	}
 	claims, err := v.AssertionClaims(ctx, p.Row)
 	if err != nil {
 		return secret.String{}, err
@@ -123,7 +120,43 @@ func (v *Vault) SignClientAssertion(ctx context.Context, p *OAuth2Provider, vend
 	if err != nil {
 		return secret.String{}, err
 	}
-	message := assertion(map[string]any{"alg": p.Config.SigningAlgorithm, "kid": row.ID}, p.Config, claims, audience, time.Now())
+	return v.signWithKey(ctx, p, func(header map[string]any) string { return assertion(header, p.Config, claims, audience, time.Now()) })
+}
+
+// SignRequestObject signs the parameters of an authorization request of a provider's client (RFC 9101), for the issuer of its vendor and nobody else. What is
+// signed is no client assertion: it has another type and no sub (section 10.8).
+func (v *Vault) SignRequestObject(ctx context.Context, p *OAuth2Provider, vendor provider.Vendor, parameters url.Values) (secret.String, error) {
+	if err := v.usable(ctx, p.Row.Account, fault.Decryption); err != nil {
+		return secret.String{}, err
+	}
+	if vendor.Issuer == "" {
+		return secret.String{}, fault.New(fault.AccessDenied, "The authorization requests of provider %s cannot be signed: nobody knows the issuer of its vendor, whom they would be for", p.Row.Name)
+	}
+	claims := map[string]any{}
+	for name, values := range parameters {
+		claims[name] = values
+		if len(values) == 1 {
+			claims[name] = values[0]
+		}
+	}
+	delete(claims, "sub")
+	now := time.Now().Add(-clockTolerance)
+	maps.Copy(claims, map[string]any{
+		"iss": p.Config.ClientID, "client_id": p.Config.ClientID, "aud": vendor.Issuer, "jti": rand.Text(), "iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(assertionLifetime).Unix(),
+	})
+	return v.signWithKey(ctx, p, func(header map[string]any) string {
+		header["typ"] = "oauth-authz-req+jwt"
+		return part(header) + "." + part(claims)
+	})
+}
+
+// signWithKey signs a message for the client of a provider with its key; header says by which.
+func (v *Vault) signWithKey(ctx context.Context, p *OAuth2Provider, compose func(header map[string]any) string) (secret.String, error) {
+	row, key, err := v.assertionKey(ctx, p.Row.Account, p.Row.AssertionKey, p.Config.ClientID)
+	if err != nil {
+		return secret.String{}, assertionFault(p, err)
+	}
+	message := compose(map[string]any{"alg": p.Config.SigningAlgorithm, "kid": row.ID})
 	signature, err := key.Sign(ctx, string(p.Config.SigningAlgorithm), []byte(message))
 	if err != nil {
 		return secret.String{}, assertionFault(p, ofService(row.ID, err))
@@ -158,19 +191,23 @@ const clockTolerance = 10 * time.Second
 // assertion is what is signed; header says by what.
 func assertion(header map[string]any, c provider.Config, more AssertionClaims, audience string, now time.Time) string {
 	header["typ"], now = "JWT", now.Add(-clockTolerance)
-	part := func(more map[string]string, own map[string]any) string {
-		all := maps.Clone(own)
+	with := func(more map[string]string, own map[string]any) map[string]any {
 		for name, value := range more {
 			if !ReservedClaim(name) {
-				all[name] = value
+				own[name] = value
 			}
 		}
-		text, _ := json.Marshal(all) // strings and numbers always marshal
-		return base64.RawURLEncoding.EncodeToString(text)
+		return own
 	}
-	return part(more.Header, header) + "." + part(more.Payload, map[string]any{
+	return part(with(more.Header, header)) + "." + part(with(more.Payload, map[string]any{
 		"iss": c.ClientID, "sub": c.ClientID, "aud": audience, "jti": rand.Text(), "iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(assertionLifetime).Unix(),
-	})
+	}))
+}
+
+// part is one of a JWT.
+func part(members map[string]any) string {
+	text, _ := json.Marshal(members) // strings, lists of them and numbers always marshal
+	return base64.RawURLEncoding.EncodeToString(text)
 }
 
 // assertionFault says why nothing was signed. Only an outage may be over when it is tried again.

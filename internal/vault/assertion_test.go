@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"testing"
 	"time"
 
@@ -173,5 +174,37 @@ func TestSignWithSecret(t *testing.T) {
 	}
 	if _, err := b.SignClientAssertion(t.Context(), &p, vendor, "https://evil.example/token"); err == nil {
 		t.Error("it goes to another host")
+	}
+}
+
+// A signed authorization request is for the issuer alone, says nothing that its parameters could not, and can pass for no client assertion.
+func TestSignRequestObject(t *testing.T) {
+	b := openBed(t)
+	k := b.signer(t, alpha, store.KeyForAssertions, "ECC_NIST_P256", "client")
+	p := b.signedBy(t, k, wire.AlgorithmES256, AssertionClaims{Payload: map[string]string{"aud": tokenEndpoint, "tenant": "mine"}})
+	parameters := url.Values{"client_id": {"client"}, "scope": {"read"}, "resource": {"https://a", "https://b"}, "sub": {"client"}, "aud": {tokenEndpoint}, "iss": {"evil"}, "exp": {"9999999999"}}
+	text, err := b.SignRequestObject(t.Context(), p, idp, parameters)
+	must(t, err)
+	signed, err := jose.ParseSignedCompact(text.Reveal(), []jose.SignatureAlgorithm{jose.ES256})
+	must(t, err)
+	public, err := b.PublicKey(t.Context(), k)
+	must(t, err)
+	payload, err := signed.Verify(public)
+	must(t, err)
+	var got map[string]any
+	must(t, json.Unmarshal(payload, &got))
+	if typ := signed.Signatures[0].Protected.ExtraHeaders["typ"]; typ != "oauth-authz-req+jwt" {
+		t.Errorf("type %v", typ)
+	}
+	if got["iss"] != "client" || got["client_id"] != "client" || got["aud"] != idpIssuer || got["sub"] != nil || got["scope"] != "read" || len(got["resource"].([]any)) != 2 || got["tenant"] != nil || got["exp"] == "9999999999" {
+		t.Errorf("payload %s", payload)
+	}
+	if _, err := b.SignRequestObject(t.Context(), b.signedBy(t, store.Key{}, wire.AlgorithmES256, AssertionClaims{}), idp, parameters); !errors.Is(err, fault.Decryption) {
+		t.Errorf("without a key: %v", err)
+	}
+	nobody := idp
+	nobody.Issuer = ""
+	if _, err := b.SignRequestObject(t.Context(), p, nobody, parameters); err == nil {
+		t.Error("for no issuer")
 	}
 }

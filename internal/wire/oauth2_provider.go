@@ -20,6 +20,10 @@ type CreateOauth2CredentialProviderInput struct {
 	DpopBoundAccessTokens *bool `json:"dpopBoundAccessTokens" header:"X-Credence-Dpop-Bound-Access-Tokens"`
 	// TokenEndpointAuthMethod, an extension, is how the client authenticates, by a method that ClientAuthenticationMethod lacks.
 	TokenEndpointAuthMethod *TokenEndpointAuthMethod `json:"tokenEndpointAuthMethod" header:"X-Credence-Token-Endpoint-Auth-Method"`
+	// ResourceIndicators, an extension, says whether the vendor is told the resources of a request (RFC 8707); some refuse them.
+	ResourceIndicators *bool `json:"resourceIndicators" header:"X-Credence-Resource-Indicators"`
+	// RequireSignedRequestObject, an extension: authorization requests are signed by the key of PRIVATE_KEY_JWT (RFC 9101 section 10.5).
+	RequireSignedRequestObject *bool `json:"requireSignedRequestObject" header:"X-Credence-Require-Signed-Request-Object"`
 }
 
 // CreateOauth2CredentialProviderOutput is the answer of CreateOauth2CredentialProvider. CallbackUrl is what to register at the vendor.
@@ -32,14 +36,16 @@ type CreateOauth2CredentialProviderOutput struct {
 	CallbackUrl                *string                     `json:"callbackUrl,omitzero"`
 	Oauth2ProviderConfigOutput *Oauth2ProviderConfigOutput `json:"oauth2ProviderConfigOutput,omitzero"`
 	Status                     *Status                     `json:"status,omitzero"`
-	Confirm                    *Confirm                    `json:"confirm,omitzero"`                  // extension
-	ScopeMatch                 *ScopeMatch                 `json:"scopeMatch,omitzero"`               // extension
-	VendorHost                 *string                     `json:"vendorHost,omitzero"`               // extension
-	RefreshTokenGraceSeconds   *int32                      `json:"refreshTokenGraceSeconds,omitzero"` // extension
-	RefreshTokenIdleSeconds    *int32                      `json:"refreshTokenIdleSeconds,omitzero"`  // extension
-	MinimumValiditySeconds     *int32                      `json:"minimumValiditySeconds,omitzero"`   // extension
-	DpopBoundAccessTokens      *bool                       `json:"dpopBoundAccessTokens,omitzero"`    // extension
-	TokenEndpointAuthMethod    *TokenEndpointAuthMethod    `json:"tokenEndpointAuthMethod,omitzero"`  // extension
+	Confirm                    *Confirm                    `json:"confirm,omitzero"`                    // extension
+	ScopeMatch                 *ScopeMatch                 `json:"scopeMatch,omitzero"`                 // extension
+	VendorHost                 *string                     `json:"vendorHost,omitzero"`                 // extension
+	RefreshTokenGraceSeconds   *int32                      `json:"refreshTokenGraceSeconds,omitzero"`   // extension
+	RefreshTokenIdleSeconds    *int32                      `json:"refreshTokenIdleSeconds,omitzero"`    // extension
+	MinimumValiditySeconds     *int32                      `json:"minimumValiditySeconds,omitzero"`     // extension
+	DpopBoundAccessTokens      *bool                       `json:"dpopBoundAccessTokens,omitzero"`      // extension
+	TokenEndpointAuthMethod    *TokenEndpointAuthMethod    `json:"tokenEndpointAuthMethod,omitzero"`    // extension
+	ResourceIndicators         *bool                       `json:"resourceIndicators,omitzero"`         // extension
+	RequireSignedRequestObject *bool                       `json:"requireSignedRequestObject,omitzero"` // extension
 }
 
 // GetOauth2CredentialProviderInput is the request of GetOauth2CredentialProvider.
@@ -61,14 +67,16 @@ type GetOauth2CredentialProviderOutput struct {
 	LastUpdatedTime            Time                        `json:"lastUpdatedTime" wire:"required"`
 	Status                     *Status                     `json:"status,omitzero"`
 	FailureReason              *string                     `json:"failureReason,omitzero"`
-	Confirm                    *Confirm                    `json:"confirm,omitzero"`                  // extension
-	ScopeMatch                 *ScopeMatch                 `json:"scopeMatch,omitzero"`               // extension
-	VendorHost                 *string                     `json:"vendorHost,omitzero"`               // extension
-	RefreshTokenGraceSeconds   *int32                      `json:"refreshTokenGraceSeconds,omitzero"` // extension
-	RefreshTokenIdleSeconds    *int32                      `json:"refreshTokenIdleSeconds,omitzero"`  // extension
-	MinimumValiditySeconds     *int32                      `json:"minimumValiditySeconds,omitzero"`   // extension
-	DpopBoundAccessTokens      *bool                       `json:"dpopBoundAccessTokens,omitzero"`    // extension
-	TokenEndpointAuthMethod    *TokenEndpointAuthMethod    `json:"tokenEndpointAuthMethod,omitzero"`  // extension
+	Confirm                    *Confirm                    `json:"confirm,omitzero"`                    // extension
+	ScopeMatch                 *ScopeMatch                 `json:"scopeMatch,omitzero"`                 // extension
+	VendorHost                 *string                     `json:"vendorHost,omitzero"`                 // extension
+	RefreshTokenGraceSeconds   *int32                      `json:"refreshTokenGraceSeconds,omitzero"`   // extension
+	RefreshTokenIdleSeconds    *int32                      `json:"refreshTokenIdleSeconds,omitzero"`    // extension
+	MinimumValiditySeconds     *int32                      `json:"minimumValiditySeconds,omitzero"`     // extension
+	DpopBoundAccessTokens      *bool                       `json:"dpopBoundAccessTokens,omitzero"`      // extension
+	TokenEndpointAuthMethod    *TokenEndpointAuthMethod    `json:"tokenEndpointAuthMethod,omitzero"`    // extension
+	ResourceIndicators         *bool                       `json:"resourceIndicators,omitzero"`         // extension
+	RequireSignedRequestObject *bool                       `json:"requireSignedRequestObject,omitzero"` // extension
 }
 
 // ListOauth2CredentialProvidersInput is the request of ListOauth2CredentialProviders. NextToken is that of the answer before.
@@ -104,9 +112,11 @@ type UpdateOauth2CredentialProviderInput struct {
 	// RefreshTokenIdleSeconds, an extension, is how long a refresh token may lie unused before the vendor forgets it; it is used in time.
 	RefreshTokenIdleSeconds *int32 `json:"refreshTokenIdleSeconds" header:"X-Credence-Refresh-Token-Idle-Seconds" wire:"range=0..63072000"`
 	// MinimumValiditySeconds, an extension, is that of requests for tokens which do not say any.
-	MinimumValiditySeconds  *int32                   `json:"minimumValiditySeconds" header:"X-Credence-Minimum-Validity-Seconds" wire:"range=0..86400"`
-	DpopBoundAccessTokens   *bool                    `json:"dpopBoundAccessTokens" header:"X-Credence-Dpop-Bound-Access-Tokens"`     // extension
-	TokenEndpointAuthMethod *TokenEndpointAuthMethod `json:"tokenEndpointAuthMethod" header:"X-Credence-Token-Endpoint-Auth-Method"` // extension
+	MinimumValiditySeconds     *int32                   `json:"minimumValiditySeconds" header:"X-Credence-Minimum-Validity-Seconds" wire:"range=0..86400"`
+	DpopBoundAccessTokens      *bool                    `json:"dpopBoundAccessTokens" header:"X-Credence-Dpop-Bound-Access-Tokens"`           // extension
+	TokenEndpointAuthMethod    *TokenEndpointAuthMethod `json:"tokenEndpointAuthMethod" header:"X-Credence-Token-Endpoint-Auth-Method"`       // extension
+	ResourceIndicators         *bool                    `json:"resourceIndicators" header:"X-Credence-Resource-Indicators"`                   // extension
+	RequireSignedRequestObject *bool                    `json:"requireSignedRequestObject" header:"X-Credence-Require-Signed-Request-Object"` // extension
 }
 
 // UpdateOauth2CredentialProviderOutput is the answer of UpdateOauth2CredentialProvider.
@@ -122,14 +132,16 @@ type UpdateOauth2CredentialProviderOutput struct {
 	CreatedTime                Time                        `json:"createdTime" wire:"required"`
 	LastUpdatedTime            Time                        `json:"lastUpdatedTime" wire:"required"`
 	Status                     *Status                     `json:"status,omitzero"`
-	Confirm                    *Confirm                    `json:"confirm,omitzero"`                  // extension
-	ScopeMatch                 *ScopeMatch                 `json:"scopeMatch,omitzero"`               // extension
-	VendorHost                 *string                     `json:"vendorHost,omitzero"`               // extension
-	RefreshTokenGraceSeconds   *int32                      `json:"refreshTokenGraceSeconds,omitzero"` // extension
-	RefreshTokenIdleSeconds    *int32                      `json:"refreshTokenIdleSeconds,omitzero"`  // extension
-	MinimumValiditySeconds     *int32                      `json:"minimumValiditySeconds,omitzero"`   // extension
-	DpopBoundAccessTokens      *bool                       `json:"dpopBoundAccessTokens,omitzero"`    // extension
-	TokenEndpointAuthMethod    *TokenEndpointAuthMethod    `json:"tokenEndpointAuthMethod,omitzero"`  // extension
+	Confirm                    *Confirm                    `json:"confirm,omitzero"`                    // extension
+	ScopeMatch                 *ScopeMatch                 `json:"scopeMatch,omitzero"`                 // extension
+	VendorHost                 *string                     `json:"vendorHost,omitzero"`                 // extension
+	RefreshTokenGraceSeconds   *int32                      `json:"refreshTokenGraceSeconds,omitzero"`   // extension
+	RefreshTokenIdleSeconds    *int32                      `json:"refreshTokenIdleSeconds,omitzero"`    // extension
+	MinimumValiditySeconds     *int32                      `json:"minimumValiditySeconds,omitzero"`     // extension
+	DpopBoundAccessTokens      *bool                       `json:"dpopBoundAccessTokens,omitzero"`      // extension
+	TokenEndpointAuthMethod    *TokenEndpointAuthMethod    `json:"tokenEndpointAuthMethod,omitzero"`    // extension
+	ResourceIndicators         *bool                       `json:"resourceIndicators,omitzero"`         // extension
+	RequireSignedRequestObject *bool                       `json:"requireSignedRequestObject,omitzero"` // extension
 }
 
 // DeleteOauth2CredentialProviderInput is the request of DeleteOauth2CredentialProvider.

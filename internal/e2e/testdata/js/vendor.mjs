@@ -25,7 +25,7 @@ const clients = [
   { name: 'machine', id: 'machine-client', secret: 'machine-client-secret', method: 'client_secret_basic', grants: ['client_credentials'] },
   { name: 'mounted', id: 'mounted-client', secret: 'mounted-client-secret', method: 'client_secret_basic', grants: ['client_credentials'] },
   { name: 'robot', id: 'robot-client', secret: 'robot-client-secret', method: 'client_secret_post', grants: ['client_credentials'] },
-  { name: 'signer', id: 'signer-client', method: 'private_key_jwt', grants: ['authorization_code', 'refresh_token', 'client_credentials'], more: { require_pushed_authorization_requests: true } },
+  { name: 'signer', id: 'signer-client', method: 'private_key_jwt', grants: ['authorization_code', 'refresh_token', 'client_credentials'], more: { require_pushed_authorization_requests: true, require_signed_request_object: true } },
   { name: 'reader', id: 'reader-client', method: 'private_key_jwt', grants: ['client_credentials'], jwksURI: 'https://registered.later.example/jwks' },
 ];
 const named = (id) => clients.find((c) => c.id === id)?.name;
@@ -53,6 +53,7 @@ const provider = new Provider(issuer, {
     dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => true },
     introspection: { enabled: true },
     revocation: { enabled: true },
+    requestObjects: { enabled: true },
     resourceIndicators: {
       enabled: true,
       getResourceServerInfo: (_ctx, resource) => ({ scope: 'read', audience: resource, accessTokenFormat: 'jwt' }),
