@@ -103,3 +103,28 @@ func TestReplayedAnswer(t *testing.T) {
 		t.Errorf("codes were sent %d times", n)
 	}
 }
+
+// A client whose secret is changed at the vendor and here while a person is consenting: the code is exchanged with the new one.
+func TestSecretRotatedInMidFlow(t *testing.T) {
+	f := newFixture(t, t.TempDir())
+	bound(f, nil)
+	out := f.needsConsent("alice")
+	b := browser{}
+	location, err := f.openURL(b, out.AuthorizationUrl)
+	f.must(err)
+	f.vendor.AddClient(fakeidp.Client{ID: "client", Secret: "rotated"})
+	current, err := f.Vault.OAuth2Provider(t.Context(), account, "vendor")
+	f.must(err)
+	f.must(f.Vault.UpdateOAuth2Provider(t.Context(), *current, secret.New("rotated")))
+	f.vendor.RotateNonce()
+	id, query := f.approve(location)
+	closing, err := f.FinishAuthorization(t.Context(), id, query, b.cookie)
+	f.must(err)
+	back, err := url.Parse(closing.Location)
+	f.must(err)
+	f.must(f.complete(back.Query().Get("session_id"), "alice"))
+	if n := f.vendor.Count("authorization_code"); n != 1 {
+		t.Errorf("codes were sent %d times", n)
+	}
+	f.token("alice")
+}
