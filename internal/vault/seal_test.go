@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -100,6 +101,19 @@ func readMaterial(v *Vault, account, id string) (string, error) {
 		return "", err
 	}
 	plaintext, err := v.open(context.Background(), keyPlace(k), k.Material)
+	return string(plaintext), err
+}
+
+func readIssuerKey(v *Vault, account, id string) (string, error) {
+	keys, err := v.store.IssuerKeys(context.Background(), account)
+	if err != nil {
+		return "", err
+	}
+	i := slices.IndexFunc(keys, func(k store.IssuerKey) bool { return k.ID == id })
+	if i < 0 {
+		return "", fault.NotFound
+	}
+	plaintext, err := v.open(context.Background(), issuerKeyPlace(keys[i]), keys[i].Material)
 	return string(plaintext), err
 }
 
@@ -263,6 +277,16 @@ var columns = []sealed{
 		rowKeys: rowKeys{
 			"id":      func(v *Vault, _ *bed, account string) (string, error) { return readMaterial(v, account, changed) },
 			"account": func(v *Vault, _ *bed, _ string) (string, error) { return readMaterial(v, beta, keyID(alpha, 1)) },
+		},
+	},
+	{
+		table: "issuer_keys", column: "material", what: "issuer key", key: byAccountAnd("id", keyID),
+		read: func(v *Vault, _ *bed, account string, n int) (string, error) {
+			return readIssuerKey(v, account, keyID(account, n))
+		},
+		rowKeys: rowKeys{
+			"id":      func(v *Vault, _ *bed, account string) (string, error) { return readIssuerKey(v, account, changed) },
+			"account": func(v *Vault, _ *bed, _ string) (string, error) { return readIssuerKey(v, beta, keyID(alpha, 1)) },
 		},
 	},
 	paymentColumn("secret", "payment secret", func(s PaymentSecrets) secret.String { return s.Secret }),

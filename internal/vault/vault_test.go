@@ -185,6 +185,11 @@ func (b *bed) fill(t testing.TB) {
 			must(t, err)
 			must(t, b.store.InsertKey(row))
 
+			issuerKey := store.IssuerKey{Account: account, ID: keyID(account, n), Algorithm: "ES384", Generation: int64(n), CreatedAt: time.Now(), SignsAt: time.Now()}
+			issuerKey.Material, err = b.seal(ctx, issuerKeyPlace(issuerKey), []byte(planted("issuer key", account, n)))
+			must(t, err)
+			must(t, b.store.InsertIssuerKey(issuerKey, false))
+
 			g := grantOf(account, n)
 			must(t, b.SealUserName(ctx, &g, planted("user name", account, n)))
 			must(t, b.SealTokens(ctx, &g, say("access token"), say("refresh token")))
