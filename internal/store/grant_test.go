@@ -148,7 +148,7 @@ func TestRevokeGrants(t *testing.T) {
 			if r.Grant.IntentAt.Equal(AnswerLost) {
 				got = "lost"
 			}
-			if !ok || got != want || r.Cause != CauseGrantRevoked || string(r.Grant.RefreshToken) != "sealed refresh" {
+			if !ok || got != want || r.Cause != CauseGrantRevoked || string(r.Grant.RefreshToken) != "sealed refresh" || string(r.Grant.ProofKey) != "sealed key" {
 				t.Errorf("%s: %s, want %s: %+v", key, got, want, r)
 			}
 		}

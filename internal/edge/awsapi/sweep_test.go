@@ -126,7 +126,12 @@ func newWorld(t *testing.T, e *testenv.Env, p testenv.Principal) world {
 	if a := p.Call("/credence/ListGrants", `{"maxResults":1}`); json.Unmarshal([]byte(a.Body), &grants) != nil || len(grants.Grants) != 1 || grants.NextToken == "" {
 		t.Fatal(a.Body)
 	}
-	w.grant, w.cursors["ListGrants"] = grants.Grants[0].GrantId, grants.NextToken
+	w.cursors["ListGrants"] = grants.NextToken
+	// One to revoke, which the bound token is not of.
+	if a := p.Call("/credence/ListGrants", `{"resourceCredentialProviderName":"vendor"}`); json.Unmarshal([]byte(a.Body), &grants) != nil || len(grants.Grants) != 1 {
+		t.Fatal(a.Body)
+	}
+	w.grant = grants.Grants[0].GrantId
 	w.jwt = e.Vendor.Sign(map[string]any{"sub": "alice", "aud": "app"})
 	e.Plant(w.jwt)
 	for _, list := range []string{"ListWorkloadIdentities", "ListOauth2CredentialProviders", "ListApiKeyCredentialProviders", "ListPaymentCredentialProviders", "ListConsentPortals"} {
