@@ -208,6 +208,7 @@ func TestNonceStorm(t *testing.T) {
 			}
 		}
 		f.vendor.Set(func(b *fakeidp.Behaviour) { b.DPoP.Storm, b.DPoP.Nonce = false, true })
+		f.recovered("alice")
 		if again := f.token("alice"); again == first {
 			t.Error("the token is the old one")
 		}
