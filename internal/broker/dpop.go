@@ -46,7 +46,7 @@ func (b *Broker) CreateDpopProof(ctx context.Context, c iam.Caller, in *wire.Cre
 	}
 	req.Resources = append(req.Resources, b.agentResources(c.Account, a.row.Name)...)
 	b.concerns(&req, a, in.ResourceCredentialProviderName)
-	if err := b.Gate.Allow(c, req); err != nil {
+	if err := b.Gate.AllowIssue(ctx, c, req); err != nil {
 		return nil, err
 	}
 	p, err := b.oauth2Provider(ctx, c.Account, in.ResourceCredentialProviderName)
@@ -77,6 +77,9 @@ func (b *Broker) CreateDpopProof(ctx context.Context, c iam.Caller, in *wire.Cre
 	signed, err := key.Sign(proof)
 	if err != nil {
 		return nil, fault.Invalid("htu", "%v", err)
+	}
+	if err := b.Gate.NotFrozen(ctx, c, req); err != nil {
+		return nil, err
 	}
 	return &wire.CreateDpopProofOutput{DpopProof: signed.Reveal()}, nil
 }

@@ -156,6 +156,15 @@ func TestProofIsRefused(t *testing.T) {
 				t.Errorf("%s: %q %v", name, signed, err)
 			}
 		}
+		for name, target := range map[string]wire.FreezeTarget{
+			"user": {User: byID("alice")}, "workload": {WorkloadName: new("agent")}, "provider": {ResourceCredentialProviderName: new("vendor")},
+		} {
+			f.freeze(target)
+			if _, err := f.proof("alice", token); !errors.Is(err, fault.AccessDenied) {
+				t.Errorf("a frozen %s: %v", name, err)
+			}
+			f.unfreeze(target)
+		}
 		if _, err := f.proof("alice", token); err != nil {
 			t.Error(err)
 		}
@@ -183,6 +192,18 @@ func TestProofOnDemand(t *testing.T) {
 				t.Errorf("a token of the type %q after %d requests", out.TokenType, n)
 			}
 		})
+	}
+}
+
+// A request that is sent again with the vendor's nonce has an ID token of its own, too.
+func TestIDTokenWithEachProof(t *testing.T) {
+	f := newFixture(t, t.TempDir())
+	f.vouched("agent")
+	bound(f, func(d *fakeidp.DPoP) { d.Nonce = true })
+	f.token("")
+	sent := f.sent()
+	if len(sent) != 2 || claimsOf(t, sent[0].Get("client_assertion")).ID == claimsOf(t, sent[1].Get("client_assertion")).ID {
+		t.Errorf("%d requests, with one ID token", len(sent))
 	}
 }
 
