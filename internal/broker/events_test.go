@@ -54,7 +54,7 @@ func TestEvents(t *testing.T) {
 		f.vendor.Set(func(b *fakeidp.Behaviour) { b.Status = 503 })
 		f.token("bob")
 		f.token("bob")
-		f.vendor.Set(func(b *fakeidp.Behaviour) { b.Status = 0 })
+		f.recovered("bob")
 		f.faults.next(fine, unheard) // the intent, and the answer: it is written, but the process does not hear it
 		f.token("bob")
 		time.Sleep(untilEnd)

@@ -264,26 +264,30 @@ func TestReplicasLearnWithinASecond(t *testing.T) {
 
 			token = a.granted("alice")
 			within("a consent", func() bool { return b.token("alice") == token })
-			cut := a.replica()
-			cut.Gate = access.New(audit.New(a.store), cut.Vault, cut.Metrics) // its decisions are recorded all the same: it is the caches that are tried here
-			own := cut.store
-			cutOff, leave := context.WithCancel(context.Background())
-			defer leave()
-			go cut.Vault.Follow(cutOff)
-			wat := cut.wat("alice")
-			ask := func() error {
-				_, err := cut.GetResourceOauth2Token(context.Background(), cut.caller, &tokenInput{
-					WorkloadIdentityToken: wat, ResourceCredentialProviderName: "vendor", Scopes: []string{"read"}, Oauth2Flow: wire.FlowUserFederation, ResourceOauth2ReturnUrl: new(returnURL),
-				})
-				return err
+			cutOff := func() (ask func() error, remembers error) {
+				cut := a.replica()
+				cut.Gate = access.New(audit.New(a.store), cut.Vault, cut.Metrics) // its decisions are recorded all the same: it is the caches that are tried here
+				go cut.Vault.Follow(following)
+				wat := cut.wat("alice")
+				ask = func() error {
+					_, err := cut.GetResourceOauth2Token(context.Background(), cut.caller, &tokenInput{
+						WorkloadIdentityToken: wat, ResourceCredentialProviderName: "vendor", Scopes: []string{"read"}, Oauth2Flow: wire.FlowUserFederation, ResourceOauth2ReturnUrl: new(returnURL),
+					})
+					return err
+				}
+				time.Sleep(350 * time.Millisecond) // it follows
+				a.must(ask())
+				a.must(cut.store.Close())
+				return ask, ask()
 			}
-			within("following", func() bool { return cut.Vault != nil && ask() == nil })
-			time.Sleep(350 * time.Millisecond)
-			a.must(ask())
-			a.must(own.Close())
-			if err := ask(); err != nil {
-				t.Errorf("it remembers nothing, so this test proves nothing: %v", err)
+			ask, remembers := cutOff()
+			for range 20 { // a machine that stands for a second proves nothing
+				if remembers == nil {
+					break
+				}
+				ask, remembers = cutOff()
 			}
+			a.must(remembers)
 			_, err = a.RevokeGrants(context.Background(), a.caller, &wire.RevokeGrantsInput{User: byID("alice")})
 			a.must(err)
 			time.Sleep(1010 * time.Millisecond)

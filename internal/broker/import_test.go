@@ -98,7 +98,7 @@ func TestImportedIsServedAfterOneRefresh(t *testing.T) {
 		if _, err := f.ask("bob"); !errors.Is(err, fault.Throttled) {
 			t.Errorf("with the vendor away: %v", err)
 		}
-		f.vendor.Set(func(b *fakeidp.Behaviour) { b.Status = 0 })
+		f.recovered("bob")
 		before := f.vendor.Count("refresh_token")
 		if f.token("bob") == "" || f.vendor.Count("refresh_token") != before+1 {
 			t.Error("not served after one refresh")
