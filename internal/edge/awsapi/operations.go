@@ -3,6 +3,7 @@ package awsapi
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"credence/internal/admin"
 	"credence/internal/broker"
@@ -29,14 +30,17 @@ type Operation struct {
 // Exceptions of whole groups of operations (specification section 2.0). Those of a signature can come of any.
 var (
 	common = []fault.Kind{fault.Validation, fault.Unauthorized, fault.AccessDenied, fault.NotFound, fault.Throttled, fault.Internal}
-	create = append(common, fault.Quota, fault.Conflict, fault.Encryption, fault.Decryption)
+	create = with(common, fault.Quota, fault.Conflict, fault.Encryption, fault.Decryption)
 	update = create
-	read   = append(common, fault.Decryption)
-	remove = append(common, fault.Conflict)
-	change = append(common, fault.Quota, fault.Conflict)
+	read   = with(common, fault.Decryption)
+	remove = with(common, fault.Conflict)
+	change = with(common, fault.Quota, fault.Conflict)
 	untag  = []fault.Kind{fault.Validation, fault.AccessDenied, fault.NotFound, fault.Throttled, fault.Internal}
-	tag    = append(untag, fault.Quota)
+	tag    = with(untag, fault.Quota)
 )
+
+// with is a group and more, in a slice of its own: servers are made at once.
+func with(group []fault.Kind, more ...fault.Kind) []fault.Kind { return slices.Concat(group, more) }
 
 // Operations are those of both planes of the AWS API.
 func Operations(c *control.Control, b *broker.Broker) []Operation {
@@ -74,8 +78,8 @@ func Operations(c *control.Control, b *broker.Broker) []Operation {
 		aws("DeletePaymentCredentialProvider", "/identities/DeletePaymentCredentialProvider", 204, common, c.DeletePaymentCredentialProvider),
 
 		aws("GetTokenVault", "/identities/get-token-vault", 200, common, c.GetTokenVault),
-		aws("SetTokenVaultCMK", "/identities/set-token-vault-cmk", 200, append(common, fault.ConcurrentModification), c.SetTokenVaultCMK),
-		aws("ResetTokenVaultKeyMaterial", "/identities/reset-token-vault-key-material", 200, append(common, fault.Conflict, fault.ConcurrentModification), c.ResetTokenVaultKeyMaterial),
+		aws("SetTokenVaultCMK", "/identities/set-token-vault-cmk", 200, with(common, fault.ConcurrentModification), c.SetTokenVaultCMK),
+		aws("ResetTokenVaultKeyMaterial", "/identities/reset-token-vault-key-material", 200, with(common, fault.Conflict, fault.ConcurrentModification), c.ResetTokenVaultKeyMaterial),
 
 		aws("CreateConsentPortal", "/identities/CreateConsentPortal", 202, change, c.CreateConsentPortal),
 		aws("GetConsentPortal", "/identities/GetConsentPortal", 200, common, c.GetConsentPortal),
@@ -97,7 +101,7 @@ func Extensions(c *control.Control, b *broker.Broker, a *admin.Admin) []Operatio
 		extension("DescribeGrant", 200, common, b.DescribeGrant),
 		extension("RevokeGrant", 200, common, b.RevokeGrant),
 		extension("RevokeGrants", 200, common, b.RevokeGrants),
-		extension("ImportGrants", 200, append(common, fault.Encryption, fault.Decryption), b.ImportGrants),
+		extension("ImportGrants", 200, with(common, fault.Encryption, fault.Decryption), b.ImportGrants),
 		extension("ExportGrants", 200, read, b.ExportGrants),
 		extension("ReportBadToken", 200, common, b.ReportBadToken),
 
@@ -110,10 +114,10 @@ func Extensions(c *control.Control, b *broker.Broker, a *admin.Admin) []Operatio
 		extension("ListTrustedIssuers", 200, common, a.ListTrustedIssuers),
 		extension("DeleteTrustedIssuer", 204, common, a.DeleteTrustedIssuer),
 		extension("DeleteAccount", 202, common, a.DeleteAccount),
-		extension("PutWebhook", 200, append(create, fault.ConcurrentModification), a.PutWebhook),
+		extension("PutWebhook", 200, with(create, fault.ConcurrentModification), a.PutWebhook),
 		extension("ListWebhooks", 200, common, a.ListWebhooks),
 		extension("DeleteWebhook", 204, common, a.DeleteWebhook),
-		extension("RotateWebhookSecret", 200, append(read, fault.Encryption, fault.ConcurrentModification), a.RotateWebhookSecret),
+		extension("RotateWebhookSecret", 200, with(read, fault.Encryption, fault.ConcurrentModification), a.RotateWebhookSecret),
 		extension("TestWebhook", 200, read, a.TestWebhook),
 		extension("ListWebhookDeliveries", 200, common, a.ListWebhookDeliveries),
 		extension("RetryWebhookDeliveries", 200, common, a.RetryWebhookDeliveries),
