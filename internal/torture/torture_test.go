@@ -23,7 +23,7 @@ import (
 var (
 	duration = flag.Duration("duration", 15*time.Second, "how long everything fails")
 	replicas = flag.Int("replicas", 3, "processes of Credence")
-	grants   = flag.Int("grants", 120, "users with a grant each")
+	grants   = flag.Int("grants", 60, "users with a grant each")
 	seed     = flag.Uint64("seed", 0, "of the order in which things fail; 0: another each time")
 )
 
