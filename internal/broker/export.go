@@ -37,17 +37,7 @@ func (b *Broker) ExportGrants(ctx context.Context, c iam.Caller, in *wire.Export
 	const operation = "ExportGrants"
 	f, req := b.choose(c, operation, in.User, in.WorkloadName, in.ResourceCredentialProviderName)
 	page := store.Page{Limit: exportPage}
-	if in.NextToken != nil {
-		after, ok, err := b.Vault.OpenHandle(ctx, c.Account, "cursor "+operation, *in.NextToken)
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
-			return nil, b.Gate.Refuse(c, req, fault.Invalid("nextToken", "is not one that %s returned: leave it out to begin anew", operation))
-		}
-		page.After = string(after)
-	}
-	if err := b.Gate.Allow(c, req); err != nil {
+	if err := b.allowPage(ctx, c, operation, req, in.NextToken, &page); err != nil {
 		return nil, err
 	}
 	if err := wholeAccount(f, in.All, "export"); err != nil {

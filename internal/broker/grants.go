@@ -45,6 +45,21 @@ func (b *Broker) choose(c iam.Caller, operation string, u *wire.GrantUser, workl
 // A page of ListGrants looks at so many grants at most, whatever it finds.
 const grantsLooked = 1000
 
+// allowPage decides on an operation that answers in pages, and opens its cursor; nil is the first page.
+func (b *Broker) allowPage(ctx context.Context, c iam.Caller, operation string, req access.Request, token *string, page *store.Page) error {
+	if token != nil {
+		after, ok, err := b.Vault.OpenHandle(ctx, c.Account, "cursor "+operation, *token)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return b.Gate.Refuse(c, req, fault.Invalid("nextToken", "is not one that %s returned: leave it out to begin anew", operation))
+		}
+		page.After = string(after)
+	}
+	return b.Gate.Allow(c, req)
+}
+
 // ListGrants lists grants of the account by id. States that follow from times and answers are looked for among the grants that may have them.
 func (b *Broker) ListGrants(ctx context.Context, c iam.Caller, in *wire.ListGrantsInput) (*wire.ListGrantsOutput, error) {
 	const operation = "ListGrants"
@@ -54,17 +69,7 @@ func (b *Broker) ListGrants(ctx context.Context, c iam.Caller, in *wire.ListGran
 		most = int(*in.MaxResults)
 	}
 	page := store.Page{Limit: 100}
-	if in.NextToken != nil {
-		after, ok, err := b.Vault.OpenHandle(ctx, c.Account, "cursor "+operation, *in.NextToken)
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
-			return nil, b.Gate.Refuse(c, req, fault.Invalid("nextToken", "is not one that %s returned: leave it out to begin anew", operation))
-		}
-		page.After = string(after)
-	}
-	if err := b.Gate.Allow(c, req); err != nil {
+	if err := b.allowPage(ctx, c, operation, req, in.NextToken, &page); err != nil {
 		return nil, err
 	}
 	if in.State != nil {

@@ -38,3 +38,17 @@ func TestIssuerKeys(t *testing.T) {
 		same(t, list(beta), []IssuerKey{issuerKey(beta, "RS256", 1)})
 	})
 }
+
+// A key that was on its way when its account was shredded is not written.
+func TestIssuerKeyOfNoAccount(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, open opener) {
+		s := open(t)
+		k := IssuerKey{Account: "333333333333", ID: "k", Algorithm: "RS256", Generation: 1, PublicKey: "{}", Material: []byte("sealed"), CreatedAt: noon, SignsAt: noon}
+		want(t, s.InsertIssuerKey(k, false), fault.NotFound)
+		rows, err := s.IssuerKeys(t.Context(), k.Account)
+		must(t, err)
+		if len(rows) != 0 {
+			t.Errorf("%+v", rows)
+		}
+	})
+}
