@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"credence/internal/access"
+	"credence/internal/egress"
 	"credence/internal/fault"
 	"credence/internal/iam"
 	"credence/internal/oauth"
@@ -122,7 +123,7 @@ func (b *Broker) vendorCall(ctx context.Context, account, target string, v provi
 	ctx = context.WithoutCancel(ctx)
 	start := time.Now()
 	t, err := b.upstream.do(ctx, account, target, func() (oauth.Token, error) {
-		ctx, cancel := context.WithTimeout(ctx, vendorTimeout)
+		ctx, cancel := egress.WithTimeout(ctx, vendorTimeout, context.DeadlineExceeded)
 		defer cancel()
 		asked := time.Now()
 		t, err := call(ctx)

@@ -106,14 +106,14 @@ func (b *Broker) complete(ctx context.Context, s store.Session, userKey string) 
 }
 
 func (b *Broker) completeUnderLease(ctx context.Context, account, id string) error {
-	lease, err := b.Leases.AcquireLease(account, "complete/"+id, leaseTime)
+	lease, err := b.lease(account, "complete/"+id)
 	if errors.Is(err, fault.ConcurrentModification) {
 		return &fault.Fault{Kind: fault.Throttled, Msg: "The session is being completed by another process: try again", RetryAfter: time.Second, Err: err}
 	}
 	if err != nil {
 		return err
 	}
-	defer b.hold(lease)()
+	defer lease.release()
 
 	s, err := b.Vault.Session(ctx, id)
 	if err != nil {
@@ -170,7 +170,7 @@ func (b *Broker) exchange(ctx context.Context, s store.Session) error {
 	if err != nil {
 		return err
 	}
-	defer b.release(lease)
+	defer lease.release()
 	s.State = store.SessionExchanging // the intent: from here on the code counts as sent
 	if s.Version, err = b.Writes.UpdateSession(s); err != nil {
 		return err
@@ -209,9 +209,9 @@ func (b *Broker) exchange(ctx context.Context, s store.Session) error {
 
 // waitForGrant takes the lease of the grant that a session will put: a refresh that is under way comes to its end first, so that whoever revokes the grant
 // has one answer to wait for.
-func (b *Broker) waitForGrant(s store.Session) (store.Lease, error) {
+func (b *Broker) waitForGrant(s store.Session) (*lease, error) {
 	for start := time.Now(); ; time.Sleep(leasePoll) {
-		lease, err := b.Leases.AcquireLease(s.Account, grantLease(s.GrantKey), leaseTime)
+		lease, err := b.lease(s.Account, grantLease(s.GrantKey))
 		if !errors.Is(err, fault.ConcurrentModification) {
 			return lease, err
 		}

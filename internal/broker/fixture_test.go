@@ -99,7 +99,7 @@ func (f *fixture) open(dir string) {
 	f.faults = &faults{Writes: v}
 	f.Broker = New(Config{
 		Vault: v, Writes: f.faults, Leases: held{f.store, f.faults}, Outbox: f.store, Renewals: f.store, Gate: access.New(audit.New(f.store), v, metrics),
-		Resolver: provider.NewResolver(provider.Presets, discovery), OAuth: &oauth.Client{HTTP: f.wire, NotSent: func(err error) bool { return errors.Is(err, errNotSent) }},
+		Resolver: provider.NewResolver(provider.Presets, discovery), OAuth: &oauth.Client{HTTP: sleepy{f.wire, f.faults}, NotSent: func(err error) bool { return errors.Is(err, errNotSent) }},
 		Users: workload.NewVerifier(workload.VerifierConfig{Issuers: f.store, Discovery: discovery, Keys: oauth.NewKeySets(f.wire)}),
 		ARNs:  iam.ARNs{Region: "us-east-1"}, PublicURL: publicURL, Metrics: metrics, Log: slog.New(slog.DiscardHandler),
 	})
@@ -334,7 +334,7 @@ func (d *direct) Do(req *http.Request) (_ *http.Response, err error) {
 		}
 	}()
 	d.handler.ServeHTTP(w, in)
-	if err := req.Context().Err(); err != nil {
+	if err := context.Cause(req.Context()); err != nil {
 		return nil, err
 	}
 	return w.Result(), nil
@@ -346,6 +346,8 @@ type faults struct {
 	mu   sync.Mutex
 	plan plan
 	dead bool // the process was killed: nothing of it reaches the database any more
+
+	asleep, slept, miss bool // the process is stopped, or was; what the vendor answers next gets lost while it is
 }
 
 // plan is what happens to the next writes, one after the other.
@@ -374,20 +376,82 @@ func (f *faults) dies(there bool) func(func() (int64, error)) (int64, error) {
 	}
 }
 
+// stop is what a stopped process does: nothing, until its lease has ended.
+func (f *faults) stop() {
+	f.set(func() { f.asleep, f.slept = true, true })
+	time.Sleep(leaseTime + 5*time.Second)
+	f.set(func() { f.asleep = false })
+}
+
+func (f *faults) set(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
+}
+
+// sleeps stops the process before or after a write.
+func (f *faults) sleeps(after bool) func(func() (int64, error)) (int64, error) {
+	return func(write func() (int64, error)) (int64, error) {
+		if !after {
+			f.stop()
+			return write()
+		}
+		version, err := write()
+		f.stop()
+		return version, err
+	}
+}
+
+// misses has the process stopped at the vendor's next answer, which is lost meanwhile.
+func (f *faults) misses(write func() (int64, error)) (int64, error) {
+	f.set(func() { f.miss = true })
+	return write()
+}
+
+// stopped tells whether the process was killed or stopped.
+func (f *faults) stopped() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.dead || f.slept
+}
+
+func (f *faults) sleeping() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.asleep
+}
+
+// sleepy is the wire of a process that may be stopped.
+type sleepy struct {
+	wire   *direct
+	faults *faults
+}
+
+func (s sleepy) Do(req *http.Request) (*http.Response, error) {
+	resp, err := s.wire.Do(req)
+	miss := false
+	s.faults.set(func() { miss, s.faults.miss = s.faults.miss, false })
+	if miss {
+		s.faults.stop()
+		return nil, io.ErrUnexpectedEOF
+	}
+	return resp, err
+}
+
 func (f *faults) died() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.dead
 }
 
-// held are leases that a process which was killed neither renews nor gives back.
+// held are leases that a process which was killed neither renews nor gives back, and one that is stopped does not renew.
 type held struct {
 	Leases
 	faults *faults
 }
 
 func (h held) RenewLease(l store.Lease, d time.Duration) error {
-	if h.faults.died() {
+	if h.faults.died() || h.faults.sleeping() {
 		return errDisk
 	}
 	return h.Leases.RenewLease(l, d)

@@ -11,7 +11,7 @@ import (
 	"credence/internal/store"
 )
 
-// Two replicas refresh one grant, and each is killed at any of its writes or not at all, the second while the first is at it or after its lease: a third one
+// Two replicas refresh one grant, and each is killed at any of its writes, or stopped until its lease is over, or not at all, the second while the first is at it or after its lease: a third one
 // finds the grant as it should be. At a vendor with a grace it is renewed. At one without, a refresh token is sent once, and the grant is given up only when
 // somebody was killed between the intent and the commit. Nobody is ever handed a token that the vendor does not know.
 func TestRefreshInterleavings(t *testing.T) {
@@ -19,15 +19,19 @@ func TestRefreshInterleavings(t *testing.T) {
 		name string
 		plan func(*faults) plan
 		open bool // it leaves an intent behind
+		kept bool // what the vendor answered is not lost
 	}
 	fates := []fate{
-		{"lives", func(*faults) plan { return nil }, false},
-		{"dies before the intent", func(f *faults) plan { return plan{f.dies(false)} }, false},
-		{"dies before it asks", func(f *faults) plan { return plan{f.dies(true)} }, true},
-		{"dies before the commit", func(f *faults) plan { return plan{fine, f.dies(false)} }, true},
-		{"dies after the commit", func(f *faults) plan { return plan{fine, f.dies(true)} }, false},
+		{"lives", func(*faults) plan { return nil }, false, true},
+		{"dies before the intent", func(f *faults) plan { return plan{f.dies(false)} }, false, true},
+		{"dies before it asks", func(f *faults) plan { return plan{f.dies(true)} }, true, false},
+		{"dies before the commit", func(f *faults) plan { return plan{fine, f.dies(false)} }, true, false},
+		{"dies after the commit", func(f *faults) plan { return plan{fine, f.dies(true)} }, false, true},
+		{"sleeps before it asks", func(f *faults) plan { return plan{f.sleeps(true)} }, true, false},
+		{"sleeps before the commit", func(f *faults) plan { return plan{fine, f.sleeps(false)} }, true, true},
+		{"sleeps and misses the answer", func(f *faults) plan { return plan{f.misses} }, true, false},
 	}
-	for _, graceSeconds := range []int32{0, 60} {
+	for _, graceSeconds := range []int32{0, 20, 60} {
 		for _, one := range fates {
 			for _, two := range fates {
 				for _, later := range []time.Duration{0, time.Second, leaseTime + time.Second} {
@@ -63,13 +67,13 @@ func TestRefreshInterleavings(t *testing.T) {
 							out, err := third.ask("alice")
 							third.Wait()
 							f.must(err)
-							left := one.open && first.faults.died() || two.open && second.faults.died()
+							left := one.open && first.faults.stopped() || two.open && second.faults.stopped()
 							switch g := f.row("alice"); {
 							case out.AccessToken != "":
 								ask(third)
-							case graceSeconds > 0:
+							case graceSeconds == 60:
 								t.Errorf("the grant was lost: %s %q", g.State, g.LastError)
-							case !left || g.State != store.GrantDead || g.LastError != MaybeSpent:
+							case !left || one.kept && two.kept || g.State != store.GrantDead || g.LastError != MaybeSpent:
 								t.Errorf("the grant is %s %q; somebody left an intent: %t", g.State, g.LastError, left)
 							}
 							sent := map[string]int{}

@@ -10,6 +10,7 @@ import (
 	"credence/internal/fault"
 	"credence/internal/oauth"
 	"credence/internal/provider"
+	"credence/internal/secret"
 	"credence/internal/store"
 	"credence/internal/vault"
 )
@@ -65,7 +66,7 @@ func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider,
 		outcome = "already"
 		return g, nil
 	}
-	defer b.hold(*lease)()
+	defer lease.release()
 	switch {
 	case !g.IntentAt.IsZero() && !mayRetry(b.Resolver.Traits(p.Config), lease.TakenAt.Sub(g.IntentAt)):
 		// A process died between sending the refresh token and writing the answer. What it has left is served to its end.
@@ -92,11 +93,14 @@ func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider,
 		return store.Grant{}, err
 	}
 	t, err := b.vendorCall(ctx, account, v.TokenEndpoint, v, "refresh_token", func(ctx context.Context) (oauth.Token, error) {
+		if !lease.held() { // this process slept over its turn: another one may have sent the token, or be about to
+			return oauth.Token{}, &oauth.Error{Outcome: oauth.NotSent, RetryAfter: time.Second, Err: errOverslept}
+		}
 		return b.OAuth.Refresh(ctx, e, oauth.RefreshGrant{RefreshToken: token, Resources: v.Resources(g.Resources), Audiences: g.Audiences})
 	})
 	if err != nil {
 		b.failing(p, err)
-		outcome, err = b.refreshFailed(ctx, g, p, err)
+		outcome, err = b.refreshFailed(ctx, lease, g, p, err)
 		return store.Grant{}, err
 	}
 	if err := b.fill(ctx, &g, t, v.Lifetime); err != nil {
@@ -104,8 +108,8 @@ func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider,
 	}
 	b.schedule(&g, p, used)
 	renewed := g
-	if g, err = b.commitRefresh(g); err != nil {
-		if errors.Is(err, errDead) || errors.Is(err, fault.ConcurrentModification) {
+	if g, err = b.commitRefresh(ctx, g, token); err != nil {
+		if errors.Is(err, errDead) {
 			b.revokeLost(p, renewed)
 		}
 		return store.Grant{}, err
@@ -158,7 +162,7 @@ func grantLease(key string) string { return "grant/" + key }
 
 // refreshLease takes the lease under which a grant is refreshed, and reads the grant as it stands then; no lease means that it is as wanted by now.
 // Nothing is waited for or written while the vendor is known to be dead, or the grant is let alone.
-func (b *Broker) refreshLease(ctx context.Context, p *vault.OAuth2Provider, account, key string, wanted func(store.Grant) bool) (*store.Lease, store.Grant, error) {
+func (b *Broker) refreshLease(ctx context.Context, p *vault.OAuth2Provider, account, key string, wanted func(store.Grant) bool) (*lease, store.Grant, error) {
 	g, err := b.reloadForRefresh(ctx, account, key)
 	if err != nil || wanted(g) {
 		return nil, g, err
@@ -172,21 +176,21 @@ func (b *Broker) refreshLease(ctx context.Context, p *vault.OAuth2Provider, acco
 		}
 	}
 	for start := time.Now(); ; time.Sleep(leasePoll) {
-		lease, err := b.Leases.AcquireLease(account, grantLease(key), leaseTime)
+		lease, err := b.lease(account, grantLease(key))
 		if err != nil && (!errors.Is(err, fault.ConcurrentModification) || time.Since(start) > leaseWait) {
 			return nil, g, err
 		}
 		g, reloadErr := b.reloadForRefresh(ctx, account, key) // another process may just have done it
 		switch {
 		case err == nil && (reloadErr != nil || wanted(g)):
-			b.release(lease)
+			lease.release()
 			return nil, g, reloadErr
 		case err == nil:
 			if err := backingOff(p, g); err != nil { // the other process came to nothing
-				b.release(lease)
+				lease.release()
 				return nil, g, err
 			}
-			return &lease, g, nil
+			return lease, g, nil
 		case reloadErr != nil || wanted(g):
 			return nil, g, reloadErr
 		}
@@ -221,54 +225,39 @@ func (b *Broker) recordIntent(g store.Grant, now time.Time) (store.Grant, error)
 	return g, err
 }
 
-// hold renews a lease until the answer is called, which gives it back. A process that is dead or asleep renews nothing.
-func (b *Broker) hold(l store.Lease) (release func()) {
-	released := make(chan struct{})
-	b.flying.Go(func() {
-		tick := time.NewTicker(leaseRenew)
-		defer tick.Stop()
-		for {
-			select {
-			case <-released:
-				return
-			case <-tick.C:
-				if err := b.Leases.RenewLease(l, leaseTime); err != nil {
-					b.Log.Warn("a lease was not renewed", "error", err)
-				}
-			}
-		}
-	})
-	return func() {
-		close(released)
-		b.release(l)
-	}
-}
-
-// release gives a lease back early. If that fails, its time will be up soon.
-func (b *Broker) release(l store.Lease) {
-	if err := b.Leases.ReleaseLease(l); err != nil {
-		b.Log.Warn("a lease was not released", "error", err)
-	}
-}
-
-// commitRefresh writes what the vendor gave. The old refresh token may be spent by now, so it tries more than once; when the row has changed
-// meanwhile, a revocation, deletion or new consent won, and this answer is void.
-func (b *Broker) commitRefresh(g store.Grant) (store.Grant, error) {
+// commitRefresh writes what the vendor gave for the refresh token sent. That may be spent by now, so it tries more than once; when the row has changed
+// meanwhile, a revocation or deletion won, and this answer is void (errDead), or another process renewed the grant. One that has still the token that was sent,
+// even if it was given up as maybe spent, goes on from here: this is the answer that was missed.
+func (b *Broker) commitRefresh(ctx context.Context, g store.Grant, sent secret.String) (store.Grant, error) {
 	version, err := retryWrite(func() (int64, error) { return b.Writes.UpdateGrant(g) })
-	if errors.Is(err, fault.ConcurrentModification) {
-		current, reloadErr := b.Vault.ReloadGrant(context.Background(), g.Account, g.Key)
-		switch {
-		case errors.Is(reloadErr, fault.NotFound), reloadErr == nil && current.State == store.GrantRevoked:
-			return store.Grant{}, errDead
-		case reloadErr != nil:
-			return store.Grant{}, reloadErr
-		case string(current.AccessToken) == string(g.AccessToken): // an earlier try was written after all
-			return current, nil
+	if !errors.Is(err, fault.ConcurrentModification) {
+		g.Version = version
+		return g, err
+	}
+	current, reloadErr := b.Vault.ReloadGrant(ctx, g.Account, g.Key)
+	switch {
+	case errors.Is(reloadErr, fault.NotFound), reloadErr == nil && current.State == store.GrantRevoked:
+		return store.Grant{}, errDead
+	case reloadErr != nil:
+		return store.Grant{}, reloadErr
+	case string(current.AccessToken) == string(g.AccessToken): // an earlier try was written after all
+		return current, nil
+	case current.State != store.GrantActive && current.LastError != MaybeSpent:
+		return store.Grant{}, errDead
+	}
+	if current.Version != g.Version && current.RefreshToken != nil {
+		if token, err := b.Vault.RefreshToken(ctx, current); err == nil && token.Equal(sent) {
+			g.Version = current.Version
+			return b.commitRefresh(ctx, g, sent)
 		}
+	}
+	switch {
+	case current.State != store.GrantActive:
+		return store.Grant{}, errDead
+	case !valid(current): // another process was last, and that is long ago
 		return store.Grant{}, &fault.Fault{Kind: fault.Throttled, Msg: "The grant changed while it was refreshed: try again", RetryAfter: time.Second, Err: err}
 	}
-	g.Version = version
-	return g, err
+	return current, nil // to revoke what we have might end at the vendor what another process got
 }
 
 // Tries and pauses of a write that must not be lost.
@@ -291,9 +280,13 @@ func retryWrite(write func() (int64, error)) (version int64, err error) {
 	return 0, err
 }
 
-// refreshFailed settles a refresh that the vendor did not grant. Only invalid_grant is the end of a grant; all else keeps it.
-func (b *Broker) refreshFailed(ctx context.Context, g store.Grant, p *vault.OAuth2Provider, cause error) (outcome string, _ error) {
+// refreshFailed settles a refresh that the vendor did not grant. Only invalid_grant is the end of a grant; all else keeps it. Who slept until its lease ended
+// cannot say that nothing came of it, so the intent stays for the next one to judge.
+func (b *Broker) refreshFailed(ctx context.Context, l *lease, g store.Grant, p *vault.OAuth2Provider, cause error) (outcome string, _ error) {
 	e, ok := errors.AsType[*oauth.Error](cause)
+	if ok && (e.Outcome == oauth.Unknown || e.Outcome == oauth.NotSent) && !l.held() {
+		return string(e.Outcome), vendorFault(p, cause)
+	}
 	if ok && e.Outcome == oauth.Refused && e.Code == "invalid_grant" {
 		return "invalid_grant", b.bury(ctx, g, e.Code)
 	}
@@ -327,12 +320,17 @@ func (b *Broker) settle(account, key string) error {
 	return err
 }
 
-// bury marks a grant dead and answers errDead.
+// bury marks a grant dead and answers errDead; a Throttled fault when it changed meanwhile and lives.
 func (b *Broker) bury(ctx context.Context, g store.Grant, lastError string) error {
 	g.State, g.LastError, g.IntentAt, g.RenewAt = store.GrantDead, lastError, time.Time{}, time.Time{}
 	_, err := b.Writes.UpdateGrant(g)
-	if errors.Is(err, fault.ConcurrentModification) && lastError != MaybeSpent {
-		err = b.settle(g.Account, g.Key)
+	if errors.Is(err, fault.ConcurrentModification) {
+		if lastError != MaybeSpent {
+			err = b.settle(g.Account, g.Key)
+		}
+		if now, reloadErr := b.reloadForRefresh(ctx, g.Account, g.Key); reloadErr == nil && now.Version != g.Version {
+			return &fault.Fault{Kind: fault.Throttled, Msg: "The grant changed while it was refreshed: try again", RetryAfter: time.Second, Err: err}
+		}
 	}
 	if err != nil && !errors.Is(err, fault.ConcurrentModification) {
 		return err

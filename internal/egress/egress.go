@@ -122,7 +122,7 @@ func (c *Client) Do(req *http.Request) (*http.Response, error) {
 		return nil, &notSentError{err}
 	}
 	late := fmt.Errorf("no complete answer from %s within %v: %w", req.URL.Host, c.timeout, context.DeadlineExceeded)
-	ctx, cancel := context.WithTimeoutCause(req.Context(), c.timeout, late)
+	ctx, cancel := WithTimeout(req.Context(), c.timeout, late)
 	var connected atomic.Bool
 	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },

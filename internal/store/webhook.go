@@ -165,7 +165,7 @@ func wants(event EventType) string { return `%"` + string(event) + `"%` }
 
 // tellOfChange tells what the change of a grant to g means. It comes before the change, and looks at what the row is then.
 func (t *tx) tellOfChange(g Grant) error {
-	event, from := EventGrantRecovered, `g.state = 'active' AND g.last_error <> ''`
+	event, from := EventGrantRecovered, `(g.state = 'dead' OR g.state = 'active' AND g.last_error <> '')`
 	switch {
 	case g.State == GrantDead:
 		event, from = EventGrantNeedsConsent, `g.state = 'active'`
