@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"context"
+	"net/http"
 	"testing"
 	"time"
 
@@ -45,6 +47,26 @@ func TestRefreshWithinTheGrace(t *testing.T) {
 		"too late": func(f *fixture) {
 			time.Sleep(grace)
 			spent(f, 1)
+		},
+		"recovered, though nobody asked": func(f *fixture) {
+			ctx, end := context.WithCancel(context.Background())
+			defer end()
+			go f.RenewGrants(ctx)
+			time.Sleep(leaseTime + 5*time.Second)
+			if g := f.row("alice"); g.State != store.GrantActive || !g.IntentAt.IsZero() || f.vendor.Count("refresh_token") != 2 {
+				f.t.Errorf("the grant: %s %q, sent %d times", g.State, g.LastError, f.vendor.Count("refresh_token"))
+			}
+			time.Sleep(grace)
+			f.token("alice")
+		},
+		"too late, since the vendor was away": func(f *fixture) {
+			time.Sleep(leaseTime)
+			f.vendor.Set(func(b *fakeidp.Behaviour) { b.Failures, b.Times = fakeidp.Failures{Status: http.StatusServiceUnavailable}, 1 })
+			if out, err := f.ask("alice"); err == nil {
+				f.t.Errorf("served %+v", out)
+			}
+			time.Sleep(grace)
+			spent(f, 2)
 		},
 		"it began with the first try": func(f *fixture) {
 			time.Sleep(leaseTime)

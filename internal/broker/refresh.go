@@ -89,6 +89,7 @@ func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider,
 	if err != nil {
 		return store.Grant{}, err
 	}
+	before := g
 	if g, err = b.recordIntent(g, lease.TakenAt); err != nil {
 		return store.Grant{}, err
 	}
@@ -100,7 +101,7 @@ func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider,
 	})
 	if err != nil {
 		b.failing(p, err)
-		outcome, err = b.refreshFailed(ctx, lease, g, p, err)
+		outcome, err = b.refreshFailed(ctx, lease, before, g, p, err)
 		return store.Grant{}, err
 	}
 	if err := b.fill(ctx, &g, t, v.Lifetime); err != nil {
@@ -208,11 +209,13 @@ func (b *Broker) reloadForRefresh(ctx context.Context, account, key string) (sto
 
 // recordIntent proves that the store takes writes before a one-time token is spent, and tells the next process if this one dies. A write whose answer
 // was lost is found again: nothing was sent yet, so it must not count as one that was. now is the database's time, since another replica may have to
-// judge its age; a grace begins with the first try.
+// judge its age; a grace begins with the first try. If nobody is left to write what came of it, the grant is due for renewal as soon as the lease is over, since
+// nobody may ask for it while the grace lasts.
 func (b *Broker) recordIntent(g store.Grant, now time.Time) (store.Grant, error) {
 	if g.IntentAt.IsZero() {
 		g.IntentAt = now
 	}
+	g.RenewAt = time.Now().Add(leaseTime + renewalPoll)
 	version, err := retryWrite(func() (int64, error) { return b.Writes.UpdateGrant(g) })
 	if errors.Is(err, fault.ConcurrentModification) {
 		current, reloadErr := b.Vault.ReloadGrant(context.Background(), g.Account, g.Key)
@@ -281,8 +284,8 @@ func retryWrite(write func() (int64, error)) (version int64, err error) {
 }
 
 // refreshFailed settles a refresh that the vendor did not grant. Only invalid_grant is the end of a grant; all else keeps it. Who slept until its lease ended
-// cannot say that nothing came of it, so the intent stays for the next one to judge.
-func (b *Broker) refreshFailed(ctx context.Context, l *lease, g store.Grant, p *vault.OAuth2Provider, cause error) (outcome string, _ error) {
+// cannot say that nothing came of it, so the intent stays for the next one to judge; so does one that was there before.
+func (b *Broker) refreshFailed(ctx context.Context, l *lease, before, g store.Grant, p *vault.OAuth2Provider, cause error) (outcome string, _ error) {
 	e, ok := errors.AsType[*oauth.Error](cause)
 	if ok && (e.Outcome == oauth.Unknown || e.Outcome == oauth.NotSent) && !l.held() {
 		return string(e.Outcome), vendorFault(p, cause)
@@ -290,7 +293,10 @@ func (b *Broker) refreshFailed(ctx context.Context, l *lease, g store.Grant, p *
 	if ok && e.Outcome == oauth.Refused && e.Code == "invalid_grant" {
 		return "invalid_grant", b.bury(ctx, g, e.Code)
 	}
-	g.IntentAt = time.Time{}
+	g.IntentAt, g.RenewAt = before.IntentAt, before.RenewAt
+	if !g.IntentAt.IsZero() {
+		g.RenewAt = time.Now()
+	}
 	if ok {
 		g.LastError = cmp.Or(e.Code, string(e.Outcome))
 		if e.Silent {
