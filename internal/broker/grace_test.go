@@ -61,7 +61,9 @@ func TestRefreshWithinTheGrace(t *testing.T) {
 		},
 		"too late, since the vendor was away": func(f *fixture) {
 			time.Sleep(leaseTime)
-			f.vendor.Set(func(b *fakeidp.Behaviour) { b.Failures, b.Times = fakeidp.Failures{Status: http.StatusServiceUnavailable}, 1 })
+			f.vendor.Set(func(b *fakeidp.Behaviour) {
+				b.Failures, b.Times = fakeidp.Failures{Status: http.StatusServiceUnavailable}, 1
+			})
 			if out, err := f.ask("alice"); err == nil {
 				f.t.Errorf("served %+v", out)
 			}
