@@ -131,7 +131,7 @@ func (b *Broker) OpenAuthorization(ctx context.Context, requestURI, attemptID st
 			return nil, err
 		}
 		if ok {
-			location, err := b.vendorURL(ctx, s, p, v, remembered, a)
+			location, err := b.vendorURL(ctx, s, b.known(ctx, p, v), v, remembered, a)
 			return &Opening{Location: location}, err
 		}
 	}
@@ -150,7 +150,7 @@ func (b *Broker) OpenAuthorization(ctx context.Context, requestURI, attemptID st
 		return nil, err
 	}
 	if !ask {
-		o.Location, err = b.vendorURL(ctx, s, p, v, remembered, a)
+		o.Location, err = b.vendorURL(ctx, s, b.known(ctx, p, v), v, remembered, a)
 		return o, err
 	}
 	o.Confirm = &Confirmation{
@@ -257,6 +257,11 @@ func (b *Broker) vendorURL(ctx context.Context, s store.Session, p *vault.OAuth2
 	if slices.Contains(r.Scopes, "openid") {
 		req.Nonce = rand.Text() // some servers demand one; the ID token that would repeat it is not used
 	}
+	return b.front(ctx, p, v, s.Workload, req)
+}
+
+// front is where the browser takes an authorization request, signed where the vendor wants that: to the vendor, which it was pushed to where the vendor takes that.
+func (b *Broker) front(ctx context.Context, p *vault.OAuth2Provider, v provider.Vendor, workload string, req oauth.AuthorizationRequest) (location string, _ error) {
 	if v.SignedRequests {
 		if p.Row.AssertionKey == "" {
 			return "", &Interruption{Cause: CauseVendorRefused, Err: errors.New("the vendor requires signed authorization requests, but the provider has no key: its clientAuthenticationMethod must be PRIVATE_KEY_JWT")}
@@ -265,11 +270,6 @@ func (b *Broker) vendorURL(ctx context.Context, s store.Session, p *vault.OAuth2
 			return b.Vault.SignRequestObject(ctx, p, v, parameters)
 		}
 	}
-	return b.front(ctx, p, v, s.Workload, req)
-}
-
-// front is where the browser takes an authorization request: to the vendor, which it was pushed to where the vendor takes that.
-func (b *Broker) front(ctx context.Context, p *vault.OAuth2Provider, v provider.Vendor, workload string, req oauth.AuthorizationRequest) (location string, _ error) {
 	switch {
 	case v.PushEndpoint == "" && v.PushRequired:
 		return "", &Interruption{Cause: CauseVendorRefused, Err: errors.New("the vendor requires pushed authorization requests, but its metadata has no pushed_authorization_request_endpoint")}

@@ -36,8 +36,9 @@ type Config struct {
 	OAuth     *oauth.Client
 	Users     *workload.Verifier
 	ARNs      iam.ARNs
-	PublicURL string // without a slash at the end
-	Dev       bool   // sessions may be completed by sessionUri
+	CheckURL  func(string) error // refuses a URL that Credence would not call
+	PublicURL string             // without a slash at the end
+	Dev       bool               // sessions may be completed by sessionUri
 	Metrics   *telemetry.Metrics
 	Log       *slog.Logger
 	// ExportRecipients may read what ExportGrants gives away; none: nothing is given away.
@@ -70,6 +71,8 @@ type Broker struct {
 	upstream upstream
 	uses     uses
 	failures failures
+
+	registered, probed sync.Map // incarnation of a provider → time.Time
 }
 
 // New makes a broker.

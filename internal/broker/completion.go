@@ -182,6 +182,7 @@ func (b *Broker) exchange(ctx context.Context, s store.Session) error {
 	})
 	if err != nil {
 		b.failing(p, err)
+		b.reregistered(ctx, p, err) // for the next consent: this code is another client's
 		return b.exchangeFailed(s, p, err)
 	}
 	g, err := b.consented(ctx, s, r, t, v.Lifetime)

@@ -81,9 +81,10 @@ func (b *Broker) imported(ctx context.Context, account string, in *wire.ImportGr
 	}
 	u := user(in.User)
 	a := agent{account: account, token: workload.Token{User: u}, row: w}
-	ask := &wire.GetResourceOauth2TokenInput{Oauth2Flow: wire.FlowUserFederation, Resources: in.Resources, Audiences: in.Audiences, CustomParameters: in.CustomParameters}
+	resources := resourcesOf(provider, in.Resources)
+	ask := &wire.GetResourceOauth2TokenInput{Oauth2Flow: wire.FlowUserFederation, Resources: resources, Audiences: in.Audiences, CustomParameters: in.CustomParameters}
 	g = newGrant(a, provider, wire.FlowUserFederation, identify(a, provider, ask, b.Resolver.Traits(provider.Config)).key(), in.Scopes)
-	g.Resources, g.Audiences, g.GrantedScopes = in.Resources, in.Audiences, g.AskedScopes
+	g.Resources, g.Audiences, g.GrantedScopes = resources, in.Audiences, g.AskedScopes
 	g.State, g.ExpiresAt = store.GrantActive, time.Now() // its access token, which there is none of, has ended
 	if err := b.Vault.SealUserName(ctx, &g, u.String()); err != nil {
 		return g, err

@@ -93,12 +93,19 @@ func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider,
 	if g, err = b.recordIntent(g, lease.TakenAt); err != nil {
 		return store.Grant{}, err
 	}
-	t, err := b.vendorCall(ctx, account, v.TokenEndpoint, v, "refresh_token", func(ctx context.Context) (oauth.Token, error) {
+	call := func(ctx context.Context) (oauth.Token, error) {
 		if !lease.held() { // this process slept over its turn: another one may have sent the token, or be about to
 			return oauth.Token{}, &oauth.Error{Outcome: oauth.NotSent, RetryAfter: time.Second, Err: errOverslept}
 		}
 		return b.OAuth.Refresh(ctx, e, oauth.RefreshGrant{RefreshToken: token, Resources: v.Resources(g.Resources), Audiences: g.Audiences})
-	})
+	}
+	t, err := b.vendorCall(ctx, account, v.TokenEndpoint, v, "refresh_token", call)
+	if next := b.reregistered(ctx, p, err); next != nil {
+		p = next
+		if e, err = b.endpoint(ctx, p, v, g.Workload, g); err == nil {
+			t, err = b.vendorCall(ctx, account, v.TokenEndpoint, v, "refresh_token", call)
+		}
+	}
 	if err != nil {
 		b.failing(p, err)
 		outcome, err = b.refreshFailed(ctx, lease, before, g, p, err)

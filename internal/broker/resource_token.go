@@ -56,6 +56,11 @@ func (b *Broker) resourceToken(ctx context.Context, c iam.Caller, in *wire.GetRe
 	if err != nil {
 		return nil, "", err
 	}
+	if named := resourcesOf(p, in.Resources); len(named) != len(in.Resources) {
+		of := *in
+		of.Resources = named
+		in = &of
+	}
 	traits := b.Resolver.Traits(p.Config)
 	r := request{in, a, p, traits, identify(a, p, in, traits).key(), c, req}
 	switch in.Oauth2Flow {
@@ -70,4 +75,12 @@ func (b *Broker) resourceToken(ctx context.Context, c iam.Caller, in *wire.GetRe
 		return b.onBehalfOf(ctx, r)
 	}
 	return nil, "", fault.Invalid("oauth2Flow", "%s is not supported by this version of Credence", in.Oauth2Flow)
+}
+
+// resourcesOf are the resources of a request that names some or none (RFC 8707): then it is for the provider's own, if that has one.
+func resourcesOf(p *vault.OAuth2Provider, named []string) []string {
+	if len(named) == 0 && p.Config.Resource != "" {
+		return []string{p.Config.Resource}
+	}
+	return named
 }

@@ -13,6 +13,7 @@ import (
 	"credence/internal/access"
 	"credence/internal/fault"
 	"credence/internal/iam"
+	"credence/internal/oauth"
 	"credence/internal/provider"
 	"credence/internal/store"
 	"credence/internal/vault"
@@ -25,6 +26,8 @@ type Config struct {
 	Gate      *access.Gate
 	Resolver  *provider.Resolver
 	ARNs      iam.ARNs
+	OAuth     *oauth.Client
+	Explorer  oauth.Explorer
 	CheckURL  func(string) error // refuses a URL that Credence would not call
 	PublicURL string             // without a slash at the end
 }

@@ -59,6 +59,7 @@ func (c *Control) CreateOauth2CredentialProvider(ctx context.Context, caller iam
 	if err := signedRequests(&config, in.RequireSignedRequestObject, nil); err != nil {
 		return nil, err
 	}
+	config.DeviceAuthorization = value(in.DeviceAuthorization)
 	callbackID, err := c.Vault.CallbackID(ctx, caller.Account, in.Name)
 	if err != nil {
 		return nil, err
@@ -82,14 +83,21 @@ func (c *Control) CreateOauth2CredentialProvider(ctx context.Context, caller iam
 	if err != nil {
 		return nil, err
 	}
-	return &wire.CreateOauth2CredentialProviderOutput{
+	out := created(d)
+	return &out, nil
+}
+
+// created is a new provider as the operations that make one answer it.
+func created(d *wire.GetOauth2CredentialProviderOutput) wire.CreateOauth2CredentialProviderOutput {
+	return wire.CreateOauth2CredentialProviderOutput{
 		ClientSecretArn: d.ClientSecretArn, ClientSecretJsonKey: d.ClientSecretJsonKey, ClientSecretSource: d.ClientSecretSource, Name: d.Name,
 		CredentialProviderArn: d.CredentialProviderArn, CallbackUrl: d.CallbackUrl, Oauth2ProviderConfigOutput: d.Oauth2ProviderConfigOutput, Status: d.Status,
 		Confirm: d.Confirm, ScopeMatch: d.ScopeMatch, VendorHost: d.VendorHost, RefreshTokenGraceSeconds: d.RefreshTokenGraceSeconds,
 		RefreshTokenIdleSeconds: d.RefreshTokenIdleSeconds, MinimumValiditySeconds: d.MinimumValiditySeconds, DpopBoundAccessTokens: d.DpopBoundAccessTokens,
 		TokenEndpointAuthMethod: d.TokenEndpointAuthMethod,
 		ResourceIndicators:      d.ResourceIndicators, RequireSignedRequestObject: d.RequireSignedRequestObject,
-	}, nil
+		DeviceAuthorization: d.DeviceAuthorization, Resource: d.Resource, Registration: d.Registration,
+	}
 }
 
 // setSeconds sets those options of a provider that are told; nil leaves one as it is.
@@ -193,11 +201,21 @@ func (c *Control) UpdateOauth2CredentialProvider(ctx context.Context, caller iam
 			p.Config.DPoPBound = *in.DpopBoundAccessTokens
 		}
 		p.Config.ResourceIndicators = cmp.Or(in.ResourceIndicators, current.Config.ResourceIndicators)
+		p.Config.Resource, p.Config.DeviceAuthorization = current.Config.Resource, current.Config.DeviceAuthorization
+		if in.DeviceAuthorization != nil {
+			p.Config.DeviceAuthorization = *in.DeviceAuthorization
+		}
 		if err := signedRequests(&p.Config, in.RequireSignedRequestObject, &current.Config); err != nil {
 			return err
 		}
 		if err := authMethod(&p.Config, in.TokenEndpointAuthMethod, &current.Config); err != nil {
 			return err
+		}
+		// A client stays registered until another, or a secret or method of its own, takes its place.
+		if current.Config.SameGeneration(p.Config) && clientSecret.isZero() && p.Config.AuthMethod == "" && p.Config.TokenEndpointAuthMethod == "" {
+			p.Config.Registration = current.Config.Registration
+		} else {
+			p.Row.RegistrationToken = nil
 		}
 		if err := checkClientSecret(p.Config, clientSecret, looked); err != nil {
 			return err
@@ -239,6 +257,7 @@ func (c *Control) UpdateOauth2CredentialProvider(ctx context.Context, caller iam
 		RefreshTokenIdleSeconds: d.RefreshTokenIdleSeconds, MinimumValiditySeconds: d.MinimumValiditySeconds, DpopBoundAccessTokens: d.DpopBoundAccessTokens,
 		TokenEndpointAuthMethod: d.TokenEndpointAuthMethod,
 		ResourceIndicators:      d.ResourceIndicators, RequireSignedRequestObject: d.RequireSignedRequestObject,
+		DeviceAuthorization: d.DeviceAuthorization, Resource: d.Resource, Registration: d.Registration,
 	}, nil
 }
 
@@ -458,6 +477,18 @@ func (c *Control) describeOAuth2Provider(ctx context.Context, p *vault.OAuth2Pro
 	}
 	if p.Config.DPoPBound {
 		out.DpopBoundAccessTokens = &p.Config.DPoPBound
+	}
+	if p.Config.DeviceAuthorization {
+		out.DeviceAuthorization = &p.Config.DeviceAuthorization
+	}
+	if p.Config.Resource != "" {
+		out.Resource = &p.Config.Resource
+	}
+	if r := p.Config.Registration; r != nil {
+		out.Registration = new(wire.RegistrationDynamic)
+		if r.Method == provider.MetadataDocument {
+			*out.Registration = wire.RegistrationMetadataDocument
+		}
 	}
 	var err error
 	if custom := out.Oauth2ProviderConfigOutput.CustomOauth2ProviderConfig; custom != nil {

@@ -17,11 +17,16 @@ import (
 	"credence/internal/broker"
 	"credence/internal/edge/consent"
 	"credence/internal/fakeidp"
+	"credence/internal/oauth"
 	"credence/internal/testenv"
 )
 
 // stopped answers every browser with one error: for pages that cannot be waited for.
 type stopped struct{ err error }
+
+func (s stopped) ClientMetadata(context.Context, string) (oauth.ClientMetadata, error) {
+	return oauth.ClientMetadata{}, s.err
+}
 
 func (s stopped) OpenAuthorization(context.Context, string, string, func(string) string) (*broker.Opening, error) {
 	return nil, s.err

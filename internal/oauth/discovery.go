@@ -169,21 +169,27 @@ func NewDiscovery(http Doer, check func(url string) error) *Discovery {
 		if err != nil {
 			return Metadata{}, err
 		}
-		for name, endpoint := range map[string]string{
-			"authorization_endpoint": m.AuthorizationEndpoint, "token_endpoint": m.TokenEndpoint, "jwks_uri": m.JWKSURI, "revocation_endpoint": m.RevocationEndpoint,
-			"pushed_authorization_request_endpoint":       m.PushedAuthorizationRequestEndpoint,
-			"token_endpoint of the mtls_endpoint_aliases": m.MTLSEndpointAliases.TokenEndpoint, "revocation_endpoint of the mtls_endpoint_aliases": m.MTLSEndpointAliases.RevocationEndpoint,
-			"pushed_authorization_request_endpoint of the mtls_endpoint_aliases": m.MTLSEndpointAliases.PushedAuthorizationRequestEndpoint,
-		} {
-			if endpoint == "" {
-				continue
-			}
-			if err := check(endpoint); err != nil {
-				return Metadata{}, fmt.Errorf("%q has a %s that cannot be used: %w", url, name, err)
-			}
-		}
-		return m, nil
+		return m, m.check(url, check)
 	})}
+}
+
+// check refuses metadata from url with an endpoint that may not be used.
+func (m Metadata) check(url string, check func(url string) error) error {
+	for name, endpoint := range map[string]string{
+		"authorization_endpoint": m.AuthorizationEndpoint, "token_endpoint": m.TokenEndpoint, "jwks_uri": m.JWKSURI, "revocation_endpoint": m.RevocationEndpoint,
+		"registration_endpoint": m.RegistrationEndpoint, "device_authorization_endpoint": m.DeviceAuthorizationEndpoint,
+		"pushed_authorization_request_endpoint":       m.PushedAuthorizationRequestEndpoint,
+		"token_endpoint of the mtls_endpoint_aliases": m.MTLSEndpointAliases.TokenEndpoint, "revocation_endpoint of the mtls_endpoint_aliases": m.MTLSEndpointAliases.RevocationEndpoint,
+		"pushed_authorization_request_endpoint of the mtls_endpoint_aliases": m.MTLSEndpointAliases.PushedAuthorizationRequestEndpoint,
+	} {
+		if endpoint == "" {
+			continue
+		}
+		if err := check(endpoint); err != nil {
+			return fmt.Errorf("%q has a %s that cannot be used: %w", url, name, err)
+		}
+	}
+	return nil
 }
 
 // Metadata is what the discovery document at url says (RFC 8414, OpenID Connect Discovery 1.0). The error is one sentence that names the URL.

@@ -18,6 +18,10 @@ type Metadata struct {
 	TokenEndpoint                      string   `json:"token_endpoint"`
 	JWKSURI                            string   `json:"jwks_uri"`
 	RevocationEndpoint                 string   `json:"revocation_endpoint"`
+	RegistrationEndpoint               string   `json:"registration_endpoint"`                 // RFC 7591
+	ClientIDMetadataDocumentSupported  bool     `json:"client_id_metadata_document_supported"` // draft-ietf-oauth-client-id-metadata-document
+	DeviceAuthorizationEndpoint        string   `json:"device_authorization_endpoint"`         // RFC 8628
+	ScopesSupported                    []string `json:"scopes_supported"`
 	PushedAuthorizationRequestEndpoint string   `json:"pushed_authorization_request_endpoint"` // RFC 9126
 	RequirePushedAuthorizationRequests bool     `json:"require_pushed_authorization_requests"`
 	DPoPSigningAlgs                    []string `json:"dpop_signing_alg_values_supported"` // RFC 9449

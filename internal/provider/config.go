@@ -34,6 +34,12 @@ type Config struct {
 	ResourceIndicators *bool       `json:"resourceIndicators,omitempty"`
 	SignedRequests     bool        `json:"signedRequests,omitempty"` // authorization requests are signed (RFC 9101)
 	OnBehalfOf         *OnBehalfOf `json:"onBehalfOf,omitempty"`     // CustomOauth2
+	// Resource is that of requests that name none themselves (RFC 8707); "": they have none.
+	Resource string `json:"resource,omitempty"`
+	// Registration is nil for a client that was entered by hand.
+	Registration *Registration `json:"registration,omitempty"`
+	// DeviceAuthorization says that consents may be asked for by RFC 8628.
+	DeviceAuthorization bool `json:"deviceAuthorization,omitempty"`
 	// RefreshTokenGraceSeconds is Vendor.RefreshTokenGrace of this provider; 0: the preset's.
 	RefreshTokenGraceSeconds int32 `json:"refreshTokenGraceSeconds,omitempty"`
 	// RefreshTokenIdleSeconds is Vendor.RefreshTokenIdle of this provider; 0: the preset's.
@@ -81,8 +87,11 @@ func origin(raw string) string {
 	return u.Scheme + "://" + strings.ToLower(u.Hostname()) + ":" + port
 }
 
-// method is how the client authenticates: what the API said, else what explicit metadata lists first, else otherwise.
+// method is how the client authenticates: as it was registered, what the API said, else what explicit metadata lists first, else otherwise.
 func (c Config) method(otherwise oauth.AuthMethod) oauth.AuthMethod {
+	if c.Registration != nil {
+		return c.Registration.AuthMethod
+	}
 	switch c.AuthMethod {
 	case wire.MethodClientSecretBasic:
 		return oauth.ClientSecretBasic
@@ -114,6 +123,10 @@ const (
 // SecretKind is the kind of the client's secret.
 func (c Config) SecretKind() SecretKind {
 	switch {
+	case c.Registration != nil && c.Registration.AuthMethod == oauth.None:
+		return NoSecret
+	case c.Registration != nil:
+		return Password
 	case c.TokenEndpointAuthMethod == wire.AuthMethodClientSecretJWT:
 		return HMACKey
 	case c.TokenEndpointAuthMethod == wire.AuthMethodTLSClientAuth:

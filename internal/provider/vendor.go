@@ -169,7 +169,7 @@ func (r *Resolver) Vendor(ctx context.Context, c Config) (Vendor, error) {
 		v.Revocation.Endpoint = cmp.Or(alias.RevocationEndpoint, v.Revocation.Endpoint)
 	}
 	// Basic is the default, but of no use where the vendor lists its methods and basic is not among them.
-	if c.AuthMethod == "" && c.TokenEndpointAuthMethod == "" && len(m.TokenEndpointAuthMethods) > 0 && !slices.Contains(m.TokenEndpointAuthMethods, string(v.AuthMethod)) &&
+	if c.AuthMethod == "" && c.TokenEndpointAuthMethod == "" && c.Registration == nil && len(m.TokenEndpointAuthMethods) > 0 && !slices.Contains(m.TokenEndpointAuthMethods, string(v.AuthMethod)) &&
 		slices.Contains(m.TokenEndpointAuthMethods, string(oauth.ClientSecretPost)) {
 		v.AuthMethod = oauth.ClientSecretPost
 	}
@@ -196,6 +196,16 @@ func (v Vendor) Resources(named []string) []string {
 		return nil
 	}
 	return named
+}
+
+// Metadata is the discovery document of the vendor behind a provider, whatever endpoints the provider uses; ok is false when none is known.
+func (r *Resolver) Metadata(ctx context.Context, c Config) (m oauth.Metadata, ok bool, _ error) {
+	at := cmp.Or(c.DiscoveryURL, r.Located(c).DiscoveryURL)
+	if at == "" {
+		return m, false, nil
+	}
+	m, err := r.discovery.Metadata(ctx, at)
+	return m, err == nil, err
 }
 
 // frontChannelOnly are OpenID Connect's and common parameters that steer a consent but do not change the token it gives.

@@ -142,13 +142,16 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 	resolver := provider.NewResolver(presets, discovery)
 	users := workload.NewVerifier(workload.VerifierConfig{Issuers: st, Discovery: discovery, Keys: oauth.NewKeySets(out), AnyIssuer: cfg.Dev})
 
-	controlPlane := control.New(control.Config{Vault: v, Store: st, Gate: gate, Resolver: resolver, ARNs: arns, CheckURL: out.CheckURL, PublicURL: s.publicURL})
+	vendors := &oauth.Client{HTTP: out, NotSent: egress.NotSent}
+	controlPlane := control.New(control.Config{
+		Vault: v, Store: st, Gate: gate, Resolver: resolver, ARNs: arns, OAuth: vendors, Explorer: oauth.Explorer{HTTP: out, Check: out.CheckURL}, CheckURL: out.CheckURL, PublicURL: s.publicURL,
+	})
 	exportTo, err := recipients("--export-recipient", cfg.ExportRecipients)
 	if err != nil {
 		return err
 	}
 	brokerPlane := broker.New(broker.Config{
-		Vault: v, Writes: v, Leases: st, Outbox: st, Renewals: st, Gate: gate, Resolver: resolver, OAuth: &oauth.Client{HTTP: out, NotSent: egress.NotSent}, Users: users,
+		Vault: v, Writes: v, Leases: st, Outbox: st, Renewals: st, Gate: gate, Resolver: resolver, OAuth: vendors, Users: users, CheckURL: out.CheckURL,
 		ARNs: arns, PublicURL: s.publicURL, Dev: cfg.Dev, Metrics: metrics, Log: cfg.Log, ExportRecipients: exportTo,
 	})
 	s.broker = brokerPlane
@@ -194,7 +197,7 @@ func (s *Server) route(to routes) http.Handler {
 		path := r.URL.EscapedPath()
 		get := r.Method == http.MethodGet || r.Method == http.MethodHead
 		switch {
-		case get && to.browsers != nil && (path == "/identities/oauth2/authorize" || strings.HasPrefix(path, "/identities/oauth2/callback/")):
+		case get && to.browsers != nil && (path == "/identities/oauth2/authorize" || strings.HasPrefix(path, "/identities/oauth2/callback/") || strings.HasPrefix(path, "/identities/oauth2/client/")):
 			to.browsers.ServeHTTP(w, r)
 		case get && to.documents != nil && issuer.Serves(path):
 			to.documents.ServeHTTP(w, r)

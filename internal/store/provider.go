@@ -23,23 +23,24 @@ type OAuth2Provider struct {
 	AssertionKey         string // id of the Key that signs client assertions; "" when none does
 	AssertionClaims      []byte // what they say beside what they must; sealed, nil for nothing
 	ClientSecretAt       Reference
+	RegistrationToken    []byte // sealed; nil when the client did not register itself
 	CreatedAt, UpdatedAt time.Time
 	Version              int64
 }
 
-const oauth2ProviderColumns = `account, name, incarnation, generation, callback_id, vendor, config, client_secret, client_secret_id, client_secret_json_key, assertion_key, assertion_claims, created_at, updated_at, version`
+const oauth2ProviderColumns = `account, name, incarnation, generation, callback_id, vendor, config, client_secret, client_secret_id, client_secret_json_key, assertion_key, assertion_claims, registration_token, created_at, updated_at, version`
 
 func scanOAuth2Provider(r scanner) (p OAuth2Provider, err error) {
 	return p, r.Scan(&p.Account, &p.Name, &p.Incarnation, &p.Generation, &p.CallbackID, &p.Vendor, &p.Config, &p.ClientSecret, &p.ClientSecretAt.ID, &p.ClientSecretAt.JSONKey, &p.AssertionKey, &p.AssertionClaims,
-		moment{&p.CreatedAt}, moment{&p.UpdatedAt}, &p.Version)
+		&p.RegistrationToken, moment{&p.CreatedAt}, moment{&p.UpdatedAt}, &p.Version)
 }
 
 // InsertOAuth2Provider adds a provider with its tags, and the token vault vaultID when it is the first; fault.Conflict when the name is taken.
 func (s *Store) InsertOAuth2Provider(p OAuth2Provider, vaultID string, tags Tags) error {
 	return s.write(func(t *tx) error {
-		if err := t.exec(`INSERT INTO oauth2_providers (`+oauth2ProviderColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 1)`,
+		if err := t.exec(`INSERT INTO oauth2_providers (`+oauth2ProviderColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 1)`,
 			p.Account, p.Name, p.Incarnation, p.Generation, p.CallbackID, p.Vendor, p.Config, p.ClientSecret, p.ClientSecretAt.ID, p.ClientSecretAt.JSONKey, p.AssertionKey, p.AssertionClaims,
-			millis(p.CreatedAt), millis(p.UpdatedAt)); err != nil {
+			p.RegistrationToken, millis(p.CreatedAt), millis(p.UpdatedAt)); err != nil {
 			return err
 		}
 		return t.inVault(p.Account, KindOAuth2Provider, vaultID, p.CreatedAt, tags)
@@ -88,9 +89,9 @@ func (s *Store) UpdateOAuth2Provider(p OAuth2Provider) error {
 			return err
 		}
 		if err := t.change(fault.ConcurrentModification, `UPDATE oauth2_providers SET generation = $4, config = $5, client_secret = $6, client_secret_id = $7,
-			client_secret_json_key = $8, assertion_key = $9, assertion_claims = $10, updated_at = $11,
-			version = version + 1 WHERE account = $1 AND name = $2 AND incarnation = $3 AND version = $12`,
-			p.Account, p.Name, p.Incarnation, p.Generation, p.Config, p.ClientSecret, p.ClientSecretAt.ID, p.ClientSecretAt.JSONKey, p.AssertionKey, p.AssertionClaims, millis(p.UpdatedAt), p.Version); err != nil {
+			client_secret_json_key = $8, assertion_key = $9, assertion_claims = $10, registration_token = $11, updated_at = $12,
+			version = version + 1 WHERE account = $1 AND name = $2 AND incarnation = $3 AND version = $13`,
+			p.Account, p.Name, p.Incarnation, p.Generation, p.Config, p.ClientSecret, p.ClientSecretAt.ID, p.ClientSecretAt.JSONKey, p.AssertionKey, p.AssertionClaims, p.RegistrationToken, millis(p.UpdatedAt), p.Version); err != nil {
 			return err
 		}
 		// What a vendor refused for the provider's sake is worth another try at once.

@@ -43,6 +43,12 @@ func (v *Vault) OAuth2Provider(ctx context.Context, account, name string) (*OAut
 	})
 }
 
+// ReloadOAuth2Provider finds a provider as the database has it now.
+func (v *Vault) ReloadOAuth2Provider(ctx context.Context, account, name string) (*OAuth2Provider, error) {
+	v.providers.forget(key(account, name))
+	return v.OAuth2Provider(ctx, account, name)
+}
+
 // OAuth2ProviderByCallback finds a provider by the id in its callback URL.
 func (v *Vault) OAuth2ProviderByCallback(ctx context.Context, callbackID string) (*OAuth2Provider, error) {
 	row, err := v.store.OAuth2ProviderByCallback(ctx, callbackID)
@@ -70,6 +76,30 @@ func (v *Vault) OAuth2Providers(ctx context.Context, account string, page store.
 // ClientSecret is the client secret of a provider; empty when it has none.
 func (v *Vault) ClientSecret(ctx context.Context, p *OAuth2Provider) (secret.String, error) {
 	return v.reveal(ctx, clientSecretPlace(p.Row), p.Row.ClientSecret, p.Row.ClientSecretAt)
+}
+
+func registrationTokenPlace(r store.OAuth2Provider) place {
+	p := clientSecretPlace(r)
+	p.column = "registration_token"
+	return p
+}
+
+// SealRegistrationToken puts the access token that manages a registered client into the row of its provider, sealed; an empty one is none.
+func (v *Vault) SealRegistrationToken(ctx context.Context, r *store.OAuth2Provider, token secret.String) (err error) {
+	r.RegistrationToken = nil
+	if !token.IsZero() {
+		r.RegistrationToken, err = v.seal(ctx, registrationTokenPlace(*r), []byte(token.Reveal()))
+	}
+	return err
+}
+
+// RegistrationToken opens what SealRegistrationToken sealed; empty when there is none.
+func (v *Vault) RegistrationToken(ctx context.Context, p *OAuth2Provider) (secret.String, error) {
+	if p.Row.RegistrationToken == nil {
+		return secret.String{}, nil
+	}
+	text, err := v.open(ctx, registrationTokenPlace(p.Row), p.Row.RegistrationToken)
+	return secret.New(string(text)), err
 }
 
 // InsertOAuth2Provider adds a provider with its tags.

@@ -24,6 +24,8 @@ type CreateOauth2CredentialProviderInput struct {
 	ResourceIndicators *bool `json:"resourceIndicators" header:"X-Credence-Resource-Indicators"`
 	// RequireSignedRequestObject, an extension: authorization requests are signed by the key of PRIVATE_KEY_JWT (RFC 9101 section 10.5).
 	RequireSignedRequestObject *bool `json:"requireSignedRequestObject" header:"X-Credence-Require-Signed-Request-Object"`
+	// DeviceAuthorization, an extension, lets requests ask for a consent by a code that the user enters at the vendor (RFC 8628), in whatever browser.
+	DeviceAuthorization *bool `json:"deviceAuthorization" header:"X-Credence-Device-Authorization"`
 }
 
 // CreateOauth2CredentialProviderOutput is the answer of CreateOauth2CredentialProvider. CallbackUrl is what to register at the vendor.
@@ -46,6 +48,9 @@ type CreateOauth2CredentialProviderOutput struct {
 	TokenEndpointAuthMethod    *TokenEndpointAuthMethod    `json:"tokenEndpointAuthMethod,omitzero"`    // extension
 	ResourceIndicators         *bool                       `json:"resourceIndicators,omitzero"`         // extension
 	RequireSignedRequestObject *bool                       `json:"requireSignedRequestObject,omitzero"` // extension
+	DeviceAuthorization        *bool                       `json:"deviceAuthorization,omitzero"`        // extension
+	Resource                   *string                     `json:"resource,omitzero"`                   // extension: of requests that name none (RFC 8707)
+	Registration               *Registration               `json:"registration,omitzero"`               // extension: of a client that nobody entered by hand
 }
 
 // GetOauth2CredentialProviderInput is the request of GetOauth2CredentialProvider.
@@ -77,6 +82,9 @@ type GetOauth2CredentialProviderOutput struct {
 	TokenEndpointAuthMethod    *TokenEndpointAuthMethod    `json:"tokenEndpointAuthMethod,omitzero"`    // extension
 	ResourceIndicators         *bool                       `json:"resourceIndicators,omitzero"`         // extension
 	RequireSignedRequestObject *bool                       `json:"requireSignedRequestObject,omitzero"` // extension
+	DeviceAuthorization        *bool                       `json:"deviceAuthorization,omitzero"`        // extension
+	Resource                   *string                     `json:"resource,omitzero"`                   // extension: of requests that name none (RFC 8707)
+	Registration               *Registration               `json:"registration,omitzero"`               // extension: of a client that nobody entered by hand
 }
 
 // ListOauth2CredentialProvidersInput is the request of ListOauth2CredentialProviders. NextToken is that of the answer before.
@@ -117,6 +125,7 @@ type UpdateOauth2CredentialProviderInput struct {
 	TokenEndpointAuthMethod    *TokenEndpointAuthMethod `json:"tokenEndpointAuthMethod" header:"X-Credence-Token-Endpoint-Auth-Method"`       // extension
 	ResourceIndicators         *bool                    `json:"resourceIndicators" header:"X-Credence-Resource-Indicators"`                   // extension
 	RequireSignedRequestObject *bool                    `json:"requireSignedRequestObject" header:"X-Credence-Require-Signed-Request-Object"` // extension
+	DeviceAuthorization        *bool                    `json:"deviceAuthorization" header:"X-Credence-Device-Authorization"`                 // extension
 }
 
 // UpdateOauth2CredentialProviderOutput is the answer of UpdateOauth2CredentialProvider.
@@ -142,6 +151,9 @@ type UpdateOauth2CredentialProviderOutput struct {
 	TokenEndpointAuthMethod    *TokenEndpointAuthMethod    `json:"tokenEndpointAuthMethod,omitzero"`    // extension
 	ResourceIndicators         *bool                       `json:"resourceIndicators,omitzero"`         // extension
 	RequireSignedRequestObject *bool                       `json:"requireSignedRequestObject,omitzero"` // extension
+	DeviceAuthorization        *bool                       `json:"deviceAuthorization,omitzero"`        // extension
+	Resource                   *string                     `json:"resource,omitzero"`                   // extension: of requests that name none (RFC 8707)
+	Registration               *Registration               `json:"registration,omitzero"`               // extension: of a client that nobody entered by hand
 }
 
 // DeleteOauth2CredentialProviderInput is the request of DeleteOauth2CredentialProvider.
@@ -210,4 +222,18 @@ const (
 // Values are the values of the extension enum TokenEndpointAuthMethod.
 func (TokenEndpointAuthMethod) Values() []string {
 	return texts(AuthMethodClientSecretJWT, AuthMethodTLSClientAuth, AuthMethodNone)
+}
+
+// Registration says what the client id of a provider is that nobody entered by hand.
+type Registration string
+
+// The values of Registration.
+const (
+	RegistrationMetadataDocument Registration = "CLIENT_ID_METADATA_DOCUMENT" // the URL of a document that Credence serves
+	RegistrationDynamic          Registration = "DYNAMIC"                     // what the vendor answered (RFC 7591)
+)
+
+// Values are the values of the extension enum Registration.
+func (Registration) Values() []string {
+	return texts(RegistrationMetadataDocument, RegistrationDynamic)
 }

@@ -97,6 +97,9 @@ func Operations(c *control.Control, b *broker.Broker) []Operation {
 func Extensions(c *control.Control, b *broker.Broker, a *admin.Admin) []Operation {
 	return []Operation{
 		extension("GetCallbackUrl", 200, common, c.GetCallbackUrl),
+		extension("DiscoverMcpServer", 200, common, c.DiscoverMcpServer),
+		extension("CreateOauth2CredentialProviderFromMcpServer", 201, create, c.CreateOauth2CredentialProviderFromMcpServer),
+		extension("TestOauth2CredentialProvider", 200, read, b.TestOauth2CredentialProvider),
 		extension("ListGrants", 200, common, b.ListGrants),
 		extension("DescribeGrant", 200, common, b.DescribeGrant),
 		extension("RevokeGrant", 200, common, b.RevokeGrant),

@@ -1,20 +1,26 @@
 // Package consent is the door for browsers: the authorize endpoint that a user is sent to, and the callbacks that vendors send them back to.
 //
+// Vendors fetch here, too, what a client says of itself whose id is a URL.
+//
 // It protects people in the middle of a consent: no page can be framed, cached, scripted or leak its address onwards, and an answer from
 // a browser that did not ask changes nothing. It decides nothing itself.
 package consent
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
 	"credence/internal/broker"
+	"credence/internal/fault"
+	"credence/internal/oauth"
 	"credence/internal/telemetry"
 )
 
@@ -22,6 +28,7 @@ import (
 type Authorizations interface {
 	OpenAuthorization(ctx context.Context, requestURI, attemptID string, cookie func(name string) string) (*broker.Opening, error)
 	FinishAuthorization(ctx context.Context, callbackID, query string, cookie func(name string) string) (*broker.Closing, error)
+	ClientMetadata(ctx context.Context, callbackID string) (oauth.ClientMetadata, error)
 }
 
 // Config is what the door is made of.
@@ -38,12 +45,14 @@ type Door struct{ Config }
 // New makes the door.
 func New(cfg Config) *Door { return &Door{cfg} }
 
-// ServeHTTP tells the two endpoints apart by the path as it came: http.ServeMux would answer an untidy one itself, without the headers that protect.
+// ServeHTTP tells the endpoints apart by the path as it came: http.ServeMux would answer an untidy one itself, without the headers that protect.
 func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	protect(w)
 	path := r.URL.EscapedPath()
 	if id, ok := strings.CutPrefix(path, "/identities/oauth2/callback/"); ok {
 		d.serve(w, r, "callback", func(ctx context.Context) error { return d.callback(ctx, w, r, id) })
+	} else if id, ok := strings.CutPrefix(path, "/identities/oauth2/client/"); ok {
+		d.serve(w, r, "client", func(ctx context.Context) error { return d.client(ctx, w, id) })
 	} else if path == "/identities/oauth2/authorize" {
 		d.serve(w, r, "authorize", func(ctx context.Context) error { return d.authorize(ctx, w, r) })
 	} else {
@@ -85,6 +94,30 @@ func (d *Door) callback(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	}
 	http.SetCookie(w, d.cookie(c.Spent, "", -time.Second))
 	redirect(w, c.Location)
+	return nil
+}
+
+// clientAge is how long a vendor may keep a client's document.
+const clientAge = 5 * time.Minute
+
+// client answers a vendor with the document of a client whose id is its URL (draft-ietf-oauth-client-id-metadata-document).
+func (d *Door) client(ctx context.Context, w http.ResponseWriter, id string) error {
+	m, err := d.Authorizations.ClientMetadata(ctx, id)
+	if errors.Is(err, fault.NotFound) {
+		return &broker.Interruption{Cause: broker.CauseUnknown}
+	}
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "max-age="+strconv.Itoa(int(clientAge/time.Second)))
+	h.Set("Content-Length", strconv.Itoa(len(text)))
+	_, _ = w.Write(text)
 	return nil
 }
 

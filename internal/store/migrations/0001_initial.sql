@@ -125,7 +125,8 @@ CREATE TABLE workload_identities (
 
 -- A provider's secret is sealed here, or kept elsewhere under an id, as the member json_key; then the sealed column is NULL. Without either, both are ''.
 -- generation is random per change of issuer, endpoint host or client id. assertion_key is the id of the key that signs client assertions, or '';
--- assertion_claims are what they say beside what they must. version rises with every update.
+-- assertion_claims are what they say beside what they must. registration_token manages a client that registered itself (RFC 7592), NULL for others.
+-- version rises with every update.
 CREATE TABLE oauth2_providers (
     account                TEXT NOT NULL,
     name                   TEXT NOT NULL,
@@ -139,6 +140,7 @@ CREATE TABLE oauth2_providers (
     client_secret_json_key TEXT NOT NULL,
     assertion_key          TEXT NOT NULL,
     assertion_claims       BYTEA,
+    registration_token     BYTEA,
     created_at             BIGINT NOT NULL,
     updated_at             BIGINT NOT NULL,
     version                BIGINT NOT NULL,
