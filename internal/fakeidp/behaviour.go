@@ -45,6 +45,9 @@ type Behaviour struct {
 	ScopeComma        bool           // "a,b" instead of "a b"
 	ExtraTokenMembers map[string]any // override the members of every 200 answer, OKWithError's included; nil leaves one out
 
+	// ExtraResourceMetadata override the members of the metadata of the protected resource (RFC 9728); nil leaves one out.
+	ExtraResourceMetadata map[string]any
+	SlowDown              int // the next so many polls of device codes are told to slow down
 	DPoP DPoP
 
 	// Quirks are ways of real vendors that no RFC has.

@@ -14,6 +14,8 @@ func (v *Vendor) serveDiscovery(w http.ResponseWriter, _ *http.Request) {
 		"authorization_endpoint":                         v.base + "/authorize",
 		"token_endpoint":                                 v.base + "/token",
 		"revocation_endpoint":                            v.base + "/revoke",
+		"registration_endpoint":                          v.base + "/register",
+		"device_authorization_endpoint":                  v.base + "/device_authorization",
 		"jwks_uri":                                       v.base + "/jwks",
 		"response_types_supported":                       []string{"code"},
 		"response_modes_supported":                       []string{"query"},

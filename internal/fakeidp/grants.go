@@ -53,6 +53,8 @@ func (v *Vendor) process(r *http.Request, thumbprint string, b Behaviour) (map[s
 		return v.refresh(client, r.PostForm, thumbprint, b)
 	case TokenExchange:
 		return v.exchange(client.ID, r.PostForm, b)
+	case DeviceCode:
+		return v.poll(client, r.PostForm, b)
 	case JWTBearer:
 		return v.assert(client, r.PostForm, b)
 	case "":

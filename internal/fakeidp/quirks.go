@@ -1,6 +1,7 @@
 package fakeidp
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 	"mime"
@@ -114,6 +115,7 @@ func readJSON(r *http.Request) {
 	}
 	var members map[string]string
 	body, err := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(body))
 	if err != nil || json.Unmarshal(body, &members) != nil {
 		return
 	}

@@ -48,6 +48,7 @@ type Vendor struct {
 	nonce         string            // the newest
 	accessTokens  map[string]*accessToken
 	refreshTokens map[string]*refreshToken
+	devices       map[string]*device
 }
 
 // Client authentication methods at the token and revocation endpoints, by their registered names (RFC 7591 section 2).
@@ -93,6 +94,7 @@ func New(issuer string) *Vendor {
 		proofs:        map[string]bool{},
 		accessTokens:  map[string]*accessToken{},
 		refreshTokens: map[string]*refreshToken{},
+		devices:       map[string]*device{},
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+v.path+"/.well-known/openid-configuration", v.serveDiscovery)
@@ -103,6 +105,10 @@ func New(issuer string) *Vendor {
 	mux.HandleFunc("POST "+v.path+"/par", v.servePush)
 	mux.HandleFunc("POST "+v.path+"/token", v.serveToken)
 	mux.HandleFunc("GET "+v.path+"/resource", v.serveResource)
+	mux.HandleFunc("GET "+v.path+"/mcp", v.serveMCP)
+	mux.HandleFunc("GET "+v.path+"/mcp/metadata", v.serveMCPMetadata)
+	mux.HandleFunc("POST "+v.path+"/register", v.serveRegister)
+	mux.HandleFunc("POST "+v.path+"/device_authorization", v.serveDevice)
 	v.handler = v.record(mux)
 	return v
 }

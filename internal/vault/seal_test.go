@@ -94,6 +94,15 @@ func readClaim(v *Vault, account, name string) (string, error) {
 	return c.Payload["claim"], err
 }
 
+func readRegistration(v *Vault, account, name string) (string, error) {
+	p, err := v.OAuth2Provider(context.Background(), account, name)
+	if err != nil {
+		return "", err
+	}
+	token, err := v.RegistrationToken(context.Background(), p)
+	return token.Reveal(), err
+}
+
 // readMaterial opens a key as openKey does.
 func readMaterial(v *Vault, account, id string) (string, error) {
 	k, err := v.store.Key(context.Background(), account, id)
@@ -267,6 +276,18 @@ var columns = []sealed{
 			"incarnation": func(v *Vault, _ *bed, account string) (string, error) { return readClaim(v, account, providerName(1)) },
 			"generation":  func(v *Vault, _ *bed, account string) (string, error) { return readClaim(v, account, providerName(1)) },
 			"account":     func(v *Vault, _ *bed, _ string) (string, error) { return readClaim(v, beta, providerName(1)) },
+		},
+	},
+	{
+		table: "oauth2_providers", column: "registration_token", what: "registration", key: byAccountAnd("name", named),
+		read: func(v *Vault, _ *bed, account string, n int) (string, error) {
+			return readRegistration(v, account, providerName(n))
+		},
+		rowKeys: rowKeys{
+			"name":        func(v *Vault, _ *bed, account string) (string, error) { return readRegistration(v, account, changed) },
+			"incarnation": func(v *Vault, _ *bed, account string) (string, error) { return readRegistration(v, account, providerName(1)) },
+			"generation":  func(v *Vault, _ *bed, account string) (string, error) { return readRegistration(v, account, providerName(1)) },
+			"account":     func(v *Vault, _ *bed, _ string) (string, error) { return readRegistration(v, beta, providerName(1)) },
 		},
 	},
 	{

@@ -175,6 +175,7 @@ func (b *bed) fill(t testing.TB) {
 			say := func(what string) secret.String { return secret.New(planted(what, account, n)) }
 			p := b.providerOf(t, account, n)
 			must(t, b.SealAssertionClaims(ctx, &p.Row, AssertionClaims{Payload: map[string]string{"claim": planted("claim", account, n)}}))
+			must(t, b.SealRegistrationToken(ctx, &p.Row, secret.New(planted("registration", account, n))))
 			must(t, b.InsertOAuth2Provider(ctx, p, say("client secret"), store.Tags{}))
 			must(t, b.InsertAPIKeyProvider(ctx, apiKeyOf(account, n), say("API key"), store.Tags{}))
 			must(t, b.InsertPaymentProvider(ctx, paymentOf(account, n), PaymentSecrets{say("payment secret"), say("signing key")}, store.Tags{}))
