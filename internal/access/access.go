@@ -51,6 +51,7 @@ type Request struct {
 	User      string   // readable form, where one acts for a user
 	UserKey   string   // of that user
 	Provider  string   // name, where something is issued by a credential provider
+	Note      string   // what the record of an allowed request says beside that
 }
 
 // Allow decides r for c and records the decision. It answers nil, an AccessDenied fault, or an Internal fault when nothing could be recorded.
@@ -58,7 +59,7 @@ func (g *Gate) Allow(c iam.Caller, r Request) error {
 	if err := g.decide(c, r); err != nil {
 		return err
 	}
-	return g.record(c, r, audit.Allowed, "")
+	return g.record(c, r, audit.Allowed, r.Note)
 }
 
 // AllowIssue is Allow for operations that issue a credential or get one from a vendor: what is frozen is denied, too.
@@ -69,7 +70,7 @@ func (g *Gate) AllowIssue(ctx context.Context, c iam.Caller, r Request) error {
 	if err := g.NotFrozen(ctx, c, r); err != nil {
 		return err
 	}
-	return g.record(c, r, audit.Allowed, "")
+	return g.record(c, r, audit.Allowed, r.Note)
 }
 
 // NotFrozen denies, and records, what was frozen since r was allowed: issuing may have taken as long as a vendor did.

@@ -84,10 +84,11 @@ type Confirmation struct {
 	Continue   string // URL
 }
 
-// Opening is what a browser does after it opened a session: go to Location, or show Confirm; keep Cookie either way.
+// Opening is what a browser does after it opened a session: go to Location, or show Confirm or Device; keep Cookie either way.
 type Opening struct {
 	Location string
 	Confirm  *Confirmation
+	Device   *DevicePage
 	Cookie   *Cookie
 }
 
@@ -112,6 +113,9 @@ func (b *Broker) OpenAuthorization(ctx context.Context, requestURI, attemptID st
 		return nil, err
 	}
 	b.trace(ctx, s)
+	if s.DeviceInterval > 0 {
+		return b.openDevice(ctx, s, requestURI, attemptID, cookie)
+	}
 	if err := b.stillOpen(s); err != nil {
 		return nil, err
 	}

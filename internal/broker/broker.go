@@ -31,6 +31,7 @@ type Config struct {
 	Leases    Leases
 	Outbox    Outbox
 	Renewals  Renewals
+	Devices   Devices
 	Gate      *access.Gate
 	Resolver  *provider.Resolver
 	OAuth     *oauth.Client
@@ -54,6 +55,7 @@ type Writes interface {
 	CompleteSession(store.Session, store.Grant) (version int64, err error)
 	InsertRevocation(store.Revocation) error
 	SettleRevocations(account, grantKey string) error
+	AuthorizeDevice(s store.Session, r store.Revocation, due time.Duration) error
 }
 
 // Leases keep two processes from doing the same thing. AcquireLease answers fault.ConcurrentModification while somebody holds it.

@@ -37,6 +37,9 @@ func (b *Broker) CompleteResourceTokenAuth(ctx context.Context, c iam.Caller, in
 	}
 	req.Resources = append(b.agentResources(c.Account, s.Workload), b.ARNs.OAuth2Provider(c.Account, s.Provider))
 	req.Workload, req.User, req.UserKey, req.Provider = s.Workload, user.String(), s.UserKey, s.Provider
+	if s.DeviceInterval > 0 {
+		req.Note = deviceNote
+	}
 	if err := b.Gate.AllowIssue(ctx, c, req); err != nil {
 		return nil, err
 	}
@@ -134,6 +137,9 @@ func (b *Broker) completeUnderLease(ctx context.Context, account, id string) err
 	if s.State == store.SessionPending {
 		return invalidSession("the user has not consented yet")
 	}
+	if s.DeviceInterval > 0 {
+		return b.completeDevice(ctx, s)
+	}
 	return b.exchange(ctx, s)
 }
 
@@ -189,9 +195,15 @@ func (b *Broker) exchange(ctx context.Context, s store.Session) error {
 	if err != nil {
 		return err
 	}
+	return b.completed(ctx, s, p, g)
+}
+
+// completed writes a session's end with its grant. When that cannot be any more, the vendor is told of the tokens; those of a device authorization wait in the
+// outbox as it is.
+func (b *Broker) completed(ctx context.Context, s store.Session, p *vault.OAuth2Provider, g store.Grant) error {
 	b.schedule(&g, p, false)
 	s.State, s.Code = store.SessionCompleted, nil
-	_, err = retryWrite(func() (int64, error) { return b.Writes.CompleteSession(s, g) })
+	_, err := retryWrite(func() (int64, error) { return b.Writes.CompleteSession(s, g) })
 	if errors.Is(err, fault.ConcurrentModification) { // an earlier try may have been written after all
 		now, reloadErr := b.Vault.Session(ctx, s.ID)
 		switch {
@@ -202,7 +214,9 @@ func (b *Broker) exchange(ctx context.Context, s store.Session) error {
 		}
 	}
 	if errors.Is(err, fault.NotFound) || errors.Is(err, fault.ConcurrentModification) {
-		b.revokeLost(p, g)
+		if s.DeviceInterval == 0 {
+			b.revokeLost(p, g)
+		}
 		return invalidSession("its grant was revoked, or the workload identity, the provider or the user was deleted, changed or frozen, while it was completed")
 	}
 	return err
@@ -227,7 +241,7 @@ func (b *Broker) consented(ctx context.Context, s store.Session, r sessionReques
 	g := store.Grant{
 		Account: s.Account, Key: s.GrantKey, Flow: string(r.Flow), Workload: s.Workload, WorkloadIncarnation: s.WorkloadIncarnation,
 		Provider: s.Provider, ProviderIncarnation: s.ProviderIncarnation, Generation: s.Generation, UserKey: s.UserKey,
-		AskedScopes: r.Scopes, Resources: r.Resources, Audiences: r.Audiences, CreatedAt: time.Now(),
+		AskedScopes: r.Scopes, Resources: r.Resources, Audiences: r.Audiences, Device: s.DeviceInterval > 0, CreatedAt: time.Now(),
 	}
 	if err := b.Vault.SealUserName(ctx, &g, r.User); err != nil {
 		return g, err

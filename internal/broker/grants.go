@@ -271,5 +271,8 @@ func (b *Broker) describeGrant(ctx context.Context, g store.Grant) (*wire.Grant,
 	if g.LastError != "" {
 		out.LastError = &g.LastError
 	}
+	if g.Device {
+		out.DeviceAuthorization = &g.Device
+	}
 	return out, nil
 }

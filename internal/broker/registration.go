@@ -65,11 +65,11 @@ func (b *Broker) reregistered(ctx context.Context, p *vault.OAuth2Provider, caus
 }
 
 func (b *Broker) reregister(ctx context.Context, p *vault.OAuth2Provider) (*vault.OAuth2Provider, error) {
-	lease, err := b.Leases.AcquireLease(p.Row.Account, "register/"+p.Row.Incarnation, leaseTime)
+	lease, err := b.lease(p.Row.Account, "register/"+p.Row.Incarnation)
 	if err != nil {
 		return nil, err
 	}
-	defer b.hold(lease)()
+	defer lease.release()
 	now, err := b.Vault.ReloadOAuth2Provider(ctx, p.Row.Account, p.Row.Name)
 	if err != nil {
 		return nil, err

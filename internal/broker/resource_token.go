@@ -43,6 +43,9 @@ func (b *Broker) resourceToken(ctx context.Context, c iam.Caller, in *wire.GetRe
 		return nil, "", b.Gate.Refuse(c, req, err)
 	}
 	req.Resources = append(req.Resources, b.agentResources(c.Account, a.row.Name)...)
+	if in.DeviceAuthorization != nil && *in.DeviceAuthorization {
+		req.Note = deviceNote
+	}
 	b.concerns(&req, a, in.ResourceCredentialProviderName)
 	s, err := b.polledSession(ctx, a, in)
 	if err != nil {
@@ -54,6 +57,9 @@ func (b *Broker) resourceToken(ctx context.Context, c iam.Caller, in *wire.GetRe
 	}
 	p, err := b.oauth2Provider(ctx, c.Account, in.ResourceCredentialProviderName)
 	if err != nil {
+		return nil, "", err
+	}
+	if err := mayAskDevice(p, in); err != nil {
 		return nil, "", err
 	}
 	if named := resourcesOf(p, in.Resources); len(named) != len(in.Resources) {

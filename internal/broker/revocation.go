@@ -46,12 +46,17 @@ const (
 // revokeLost puts tokens that a vendor has just given, and that nobody can have any more, into the outbox. When that fails, they are lost to us, too; the
 // log says so.
 func (b *Broker) revokeLost(p *vault.OAuth2Provider, g store.Grant) {
-	r := store.Revocation{ID: rand.Text() + "/" + g.Key, Cause: store.CauseLost, Grant: g, Vendor: p.Row.Vendor, Config: p.Row.Config, ClientSecret: p.Row.ClientSecret,
-		ClientSecretAt: p.Row.ClientSecretAt, AssertionKey: p.Row.AssertionKey, AssertionClaims: p.Row.AssertionClaims}
+	r := unowned(p, g, store.CauseLost)
 	_, err := retryWrite(func() (int64, error) { return 0, b.Writes.InsertRevocation(r) })
 	if err != nil {
 		b.Log.Error("tokens of a deleted grant cannot be revoked", "account", g.Account, "workload", g.Workload, "provider", g.Provider, "cause", err.Error())
 	}
+}
+
+// unowned is the revocation of tokens that no grant has.
+func unowned(p *vault.OAuth2Provider, g store.Grant, cause store.RevocationCause) store.Revocation {
+	return store.Revocation{ID: rand.Text() + "/" + g.Key, Cause: cause, Grant: g, Vendor: p.Row.Vendor, Config: p.Row.Config, ClientSecret: p.Row.ClientSecret,
+		ClientSecretAt: p.Row.ClientSecretAt, AssertionKey: p.Row.AssertionKey, AssertionClaims: p.Row.AssertionClaims}
 }
 
 // RevokeTokens tells vendors of the grants that are over, until ctx ends; what is under way then comes to its end.
@@ -196,9 +201,10 @@ func (b *Broker) revoke(ctx context.Context, r *store.Revocation) (state store.R
 	if v.Revocation.Endpoint == "" {
 		return store.RevocationUnsupported, "the vendor has no revocation endpoint", nil
 	}
+	// Whose tokens a device authorization brought that nobody has completed is not known: they may be a stranger's.
 	if inUse, err := b.inUse(ctx, r.Grant, p, v.Revocation.Reach); err != nil {
 		return "", "", err
-	} else if inUse {
+	} else if inUse && r.Cause != store.CauseNotCompleted {
 		return store.RevocationKept, "not sent: the vendor might end another grant, which is in use, with it", nil
 	}
 	if v.Revocation.Token == oauth.AccessToken && r.Grant.RefreshToken != nil && !valid(r.Grant) {

@@ -149,6 +149,11 @@ func (b *Broker) askConsent(ctx context.Context, r request, scopes []string) (*w
 	if err != nil {
 		return nil, err
 	}
+	if r.in.DeviceAuthorization != nil && *r.in.DeviceAuthorization {
+		if err := b.beginDevice(ctx, r, &s, scopes); err != nil {
+			return nil, err
+		}
+	}
 	if err := b.Vault.InsertSession(ctx, s, text); err != nil {
 		return nil, err
 	}

@@ -93,7 +93,9 @@ func TestFromMCPRefuses(t *testing.T) {
 		"no way to register":         {lie: func(m *mcp) { delete(m.server, "registration_endpoint") }, says: "register a client there by hand"},
 		"no authentication of ours":  {lie: func(m *mcp) { m.server["token_endpoint_auth_methods_supported"] = []string{"tls_client_auth"} }, says: "tls_client_auth"},
 		"issuer that is not listed":  {edit: issuer("https://bank.example"), member: "issuer", says: "none of the authorization servers"},
-		"resource not as confirmed":  {edit: func(m *mcp, in *wire.CreateOauth2CredentialProviderFromMcpServerInput) { in.Resource = m.URL + "/other" }, member: "resource", says: "was confirmed"},
+		"resource not as confirmed": {edit: func(m *mcp, in *wire.CreateOauth2CredentialProviderFromMcpServerInput) {
+			in.Resource = m.URL + "/other"
+		}, member: "resource", says: "was confirmed"},
 		"URL on http": {edit: func(_ *mcp, in *wire.CreateOauth2CredentialProviderFromMcpServerInput) {
 			in.Url = strings.Replace(in.Url, "https:", "http:", 1)
 		}, says: `must be an https URL, not "http"`},

@@ -48,7 +48,7 @@ type Behaviour struct {
 	// ExtraResourceMetadata override the members of the metadata of the protected resource (RFC 9728); nil leaves one out.
 	ExtraResourceMetadata map[string]any
 	SlowDown              int // the next so many polls of device codes are told to slow down
-	DPoP DPoP
+	DPoP                  DPoP
 
 	// Quirks are ways of real vendors that no RFC has.
 	Quirks

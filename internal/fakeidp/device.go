@@ -83,3 +83,20 @@ func (v *Vendor) poll(client Client, form url.Values, b Behaviour) (map[string]a
 	}
 	return v.newAnswer(d.family, b.grant(d.family.scopes), d.family.resources, next, b), nil
 }
+
+// LiveOf counts the refresh tokens and access tokens of a subject that are good.
+func (v *Vendor) LiveOf(subject string) (n int) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, t := range v.accessTokens {
+		if t.family.subject == subject && t.live() {
+			n++
+		}
+	}
+	for _, t := range v.refreshTokens {
+		if t.family.subject == subject && t.successor == "" && !t.family.revoked {
+			n++
+		}
+	}
+	return n
+}

@@ -181,6 +181,7 @@ func (m Metadata) check(url string, check func(url string) error) error {
 		"pushed_authorization_request_endpoint":       m.PushedAuthorizationRequestEndpoint,
 		"token_endpoint of the mtls_endpoint_aliases": m.MTLSEndpointAliases.TokenEndpoint, "revocation_endpoint of the mtls_endpoint_aliases": m.MTLSEndpointAliases.RevocationEndpoint,
 		"pushed_authorization_request_endpoint of the mtls_endpoint_aliases": m.MTLSEndpointAliases.PushedAuthorizationRequestEndpoint,
+		"device_authorization_endpoint of the mtls_endpoint_aliases":         m.MTLSEndpointAliases.DeviceAuthorizationEndpoint,
 	} {
 		if endpoint == "" {
 			continue

@@ -29,6 +29,7 @@ type Metadata struct {
 		TokenEndpoint                      string `json:"token_endpoint"`
 		RevocationEndpoint                 string `json:"revocation_endpoint"`
 		PushedAuthorizationRequestEndpoint string `json:"pushed_authorization_request_endpoint"`
+		DeviceAuthorizationEndpoint        string `json:"device_authorization_endpoint"`
 	} `json:"mtls_endpoint_aliases"`
 	RequireSignedRequestObject                 bool     `json:"require_signed_request_object"` // RFC 9101
 	CodeChallengeMethods                       []string `json:"code_challenge_methods_supported"`

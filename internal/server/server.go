@@ -151,7 +151,7 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 		return err
 	}
 	brokerPlane := broker.New(broker.Config{
-		Vault: v, Writes: v, Leases: st, Outbox: st, Renewals: st, Gate: gate, Resolver: resolver, OAuth: vendors, Users: users, CheckURL: out.CheckURL,
+		Vault: v, Writes: v, Leases: st, Outbox: st, Renewals: st, Devices: st, Gate: gate, Resolver: resolver, OAuth: vendors, Users: users, CheckURL: out.CheckURL,
 		ARNs: arns, PublicURL: s.publicURL, Dev: cfg.Dev, Metrics: metrics, Log: cfg.Log, ExportRecipients: exportTo,
 	})
 	s.broker = brokerPlane
@@ -302,6 +302,7 @@ func (s *Server) Run(ctx context.Context) error {
 	running.Go(func() { s.Vault.Watch(jobs) })
 	running.Go(func() { s.renewIssuerKeys(jobs) })
 	running.Go(func() { s.broker.RevokeTokens(jobs) })
+	running.Go(func() { s.broker.PollDevices(jobs) })
 	running.Go(func() { s.broker.RecordUses(jobs) })
 	if !s.cfg.NoBackgroundRefresh {
 		running.Go(func() { s.broker.RenewGrants(jobs) })

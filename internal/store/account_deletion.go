@@ -55,6 +55,9 @@ func (s *Store) DeleteAccount(account, by string, force bool) error {
 		if err := t.revokeGrants(CauseAccountDeleted, account, `1 = 1`); err != nil {
 			return err
 		}
+		if err := t.exec(`UPDATE revocations SET next_at = {now} WHERE account = $1 AND state = 'pending' AND cause = $2 AND attempts = 0`, account, string(CauseNotCompleted)); err != nil {
+			return err
+		}
 		return t.exec(`DELETE FROM authorization_sessions WHERE account = $1`, account)
 	})
 }

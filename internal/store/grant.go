@@ -20,6 +20,7 @@ type Grant struct {
 	Provider, ProviderIncarnation string
 	Generation                    string
 	UserKey                       string // "" without a user
+	Device                        bool   // the consent was given by a device authorization
 	Keyset                        string // id of the keyset that sealed the row
 	UserName                      []byte
 	AccessToken, RefreshToken     []byte // RefreshToken nil when there is none; both of a revoked grant
@@ -50,7 +51,7 @@ const (
 	GrantRevoked GrantState = "revoked" // somebody ended it: its tokens are in the outbox, and only that it was is left here
 )
 
-const grantColumns = `account, grant_key, flow, workload, workload_incarnation, provider, provider_incarnation, provider_generation, user_key, keyset, user_name,
+const grantColumns = `account, grant_key, flow, workload, workload_incarnation, provider, provider_incarnation, provider_generation, user_key, device, keyset, user_name,
 	access_token, refresh_token, proof_key, token_type, asked_scopes, granted_scopes, resources, audiences, state, last_error, obtained_at, expires_at, intent_at, created_at,
 	failures, retry_at, renew_at, used_at, version`
 
@@ -89,7 +90,7 @@ func by(parameter string) string {
 }
 
 func scanGrant(r scanner) (g Grant, err error) {
-	return g, r.Scan(&g.Account, &g.Key, &g.Flow, &g.Workload, &g.WorkloadIncarnation, &g.Provider, &g.ProviderIncarnation, &g.Generation, &g.UserKey, &g.Keyset, &g.UserName,
+	return g, r.Scan(&g.Account, &g.Key, &g.Flow, &g.Workload, &g.WorkloadIncarnation, &g.Provider, &g.ProviderIncarnation, &g.Generation, &g.UserKey, &g.Device, &g.Keyset, &g.UserName,
 		&g.AccessToken, &g.RefreshToken, &g.ProofKey, &g.TokenType, list{&g.AskedScopes}, list{&g.GrantedScopes}, list{&g.Resources}, list{&g.Audiences}, &g.State, &g.LastError,
 		moment{&g.ObtainedAt}, moment{&g.ExpiresAt}, moment{&g.IntentAt}, moment{&g.CreatedAt},
 		&g.Failures, ahead{&g.RetryAt}, ahead{&g.RenewAt}, moment{&g.UsedAt}, &g.Version)
@@ -118,19 +119,19 @@ func (s *Store) PutGrant(g Grant) (version int64, err error) {
 
 func (t *tx) putGrant(g Grant) (version int64, err error) {
 	return version, t.get([]any{&version}, `INSERT INTO grants (`+grantColumns+`)
-		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, `+by("$27")+`, `+by("$28")+`, $29, 1
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, `+by("$28")+`, `+by("$29")+`, $30, 1
 		WHERE EXISTS (SELECT 1 FROM workload_identities WHERE account = $1 AND name = $4 AND incarnation = $5)
 		  AND EXISTS (SELECT 1 FROM oauth2_providers WHERE account = $1 AND name = $6 AND incarnation = $7 AND generation = $8)
-		  AND EXISTS (SELECT 1 FROM keysets WHERE account = $1 AND id = $10)
+		  AND EXISTS (SELECT 1 FROM keysets WHERE account = $1 AND id = $11)
 		  AND NOT EXISTS (SELECT 1 FROM freezes WHERE account = $1 AND (kind = 'account' OR kind = 'workload' AND id = $4 OR kind = 'provider' AND id = $6 OR kind = 'user' AND id = $9))
 		ON CONFLICT (account, grant_key) DO UPDATE SET
-			keyset = excluded.keyset, user_name = excluded.user_name, access_token = excluded.access_token, refresh_token = excluded.refresh_token, proof_key = excluded.proof_key, token_type = excluded.token_type,
+			device = excluded.device, keyset = excluded.keyset, user_name = excluded.user_name, access_token = excluded.access_token, refresh_token = excluded.refresh_token, proof_key = excluded.proof_key, token_type = excluded.token_type,
 			asked_scopes = excluded.asked_scopes, granted_scopes = excluded.granted_scopes, state = excluded.state, last_error = excluded.last_error,
 			obtained_at = excluded.obtained_at, expires_at = excluded.expires_at, intent_at = excluded.intent_at,
 			failures = excluded.failures, retry_at = excluded.retry_at, renew_at = excluded.renew_at, used_at = excluded.used_at,
 			created_at = CASE WHEN grants.state = 'revoked' THEN excluded.created_at ELSE grants.created_at END, version = grants.version + 1
 		RETURNING version`,
-		g.Account, g.Key, g.Flow, g.Workload, g.WorkloadIncarnation, g.Provider, g.ProviderIncarnation, g.Generation, g.UserKey, g.Keyset, g.UserName,
+		g.Account, g.Key, g.Flow, g.Workload, g.WorkloadIncarnation, g.Provider, g.ProviderIncarnation, g.Generation, g.UserKey, g.Device, g.Keyset, g.UserName,
 		g.AccessToken, g.RefreshToken, g.ProofKey, g.TokenType, listText(g.AskedScopes), listText(g.GrantedScopes), listText(g.Resources), listText(g.Audiences), g.State, g.LastError,
 		millis(g.ObtainedAt), millis(g.ExpiresAt), millis(g.IntentAt), millis(g.CreatedAt), g.Failures, until(g.RetryAt), until(g.RenewAt), millis(g.UsedAt))
 }
@@ -259,7 +260,11 @@ func (s *Store) RevokeGrants(f GrantFilter) (n int, err error) {
 		if err != nil {
 			return err
 		}
-		if err := t.exec(`UPDATE authorization_sessions SET state = 'failed', reason = 'its grant was revoked meanwhile', code = NULL, version = version + 1
+		// What the vendor gave to consents by device authorization that nobody has completed waits in the outbox.
+		if err := t.exec(`UPDATE revocations SET next_at = {now} WHERE `+condition+` AND state = 'pending' AND cause = 'not_completed' AND attempts = 0`, args...); err != nil {
+			return err
+		}
+		if err := t.exec(`UPDATE authorization_sessions SET state = 'failed', device_poll_at = 0, reason = 'its grant was revoked meanwhile', code = NULL, version = version + 1
 			WHERE `+condition+` AND state IN ('pending', 'authorized', 'exchanging')`, args...); err != nil {
 			return err
 		}

@@ -42,7 +42,8 @@ const (
 	CauseWorkloadDeleted RevocationCause = "workload_deleted"
 	CauseAccountDeleted  RevocationCause = "account_deleted"
 	CauseGrantRevoked    RevocationCause = "grant_revoked"
-	CauseLost            RevocationCause = "lost" // the vendor gave the tokens when nobody could have them any more
+	CauseLost            RevocationCause = "lost"          // the vendor gave the tokens when nobody could have them any more
+	CauseNotCompleted    RevocationCause = "not_completed" // a device authorization that somebody has approved, and nobody has completed
 )
 
 // RevocationState is how a revocation stands.
@@ -118,13 +119,18 @@ func (s *Store) InsertRevocation(r Revocation) error {
 		if err := t.settle(g.Account, g.Key); err != nil {
 			return err
 		}
-		return t.exec(`INSERT INTO revocations (`+revocationColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 0, $16, $17, $18, $19, $20, $21, $22, 'pending', '', 0, {now}, '', {now}, 0, 1)
-			ON CONFLICT (account, id) DO NOTHING`, // an earlier try of the same, whose answer was lost
-			g.Account, r.ID, r.Cause, g.Key, g.Flow, g.Workload, g.Provider, g.ProviderIncarnation, g.Generation, g.UserKey, g.UserName,
-			g.AccessToken, g.RefreshToken, g.ProofKey, millis(g.ExpiresAt), r.Vendor, r.Config, r.ClientSecret,
-			r.ClientSecretAt.ID, r.ClientSecretAt.JSONKey, r.AssertionKey, r.AssertionClaims)
+		return t.insertRevocation(r, 0)
 	})
+}
+
+func (t *tx) insertRevocation(r Revocation, d time.Duration) error {
+	g := r.Grant
+	return t.exec(`INSERT INTO revocations (`+revocationColumns+`)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 0, $16, $17, $18, $19, $20, $21, $22, 'pending', '', 0, {now} + $23, '', {now}, 0, 1)
+			ON CONFLICT (account, id) DO NOTHING`, // an earlier try of the same, whose answer was lost
+		g.Account, r.ID, r.Cause, g.Key, g.Flow, g.Workload, g.Provider, g.ProviderIncarnation, g.Generation, g.UserKey, g.UserName,
+		g.AccessToken, g.RefreshToken, g.ProofKey, millis(g.ExpiresAt), r.Vendor, r.Config, r.ClientSecret,
+		r.ClientSecretAt.ID, r.ClientSecretAt.JSONKey, r.AssertionKey, r.AssertionClaims, d.Milliseconds())
 }
 
 // SettleRevocations says that a refresh or exchange that was under way when the grant of a key ended has brought nothing.

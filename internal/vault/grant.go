@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"errors"
+	"time"
 
 	"credence/internal/fault"
 	"credence/internal/secret"
@@ -203,6 +204,12 @@ func (v *Vault) SealCode(ctx context.Context, s *store.Session, code []byte) (er
 // OpenCode opens what SealCode sealed.
 func (v *Vault) OpenCode(ctx context.Context, s store.Session) ([]byte, error) {
 	return v.openTokens(ctx, sessionPlace(s, "code"), s.Code)
+}
+
+// AuthorizeDevice moves a device authorization on, and puts what SealTokens sealed of it into the outbox, due after d; both or neither.
+func (v *Vault) AuthorizeDevice(s store.Session, r store.Revocation, d time.Duration) (err error) {
+	defer func() { v.written(s.Account, err) }()
+	return v.store.AuthorizeDevice(s, r, d)
 }
 
 // CompleteSession moves a session on and puts the grant that came of it, both or neither.

@@ -284,10 +284,14 @@ var columns = []sealed{
 			return readRegistration(v, account, providerName(n))
 		},
 		rowKeys: rowKeys{
-			"name":        func(v *Vault, _ *bed, account string) (string, error) { return readRegistration(v, account, changed) },
-			"incarnation": func(v *Vault, _ *bed, account string) (string, error) { return readRegistration(v, account, providerName(1)) },
-			"generation":  func(v *Vault, _ *bed, account string) (string, error) { return readRegistration(v, account, providerName(1)) },
-			"account":     func(v *Vault, _ *bed, _ string) (string, error) { return readRegistration(v, beta, providerName(1)) },
+			"name": func(v *Vault, _ *bed, account string) (string, error) { return readRegistration(v, account, changed) },
+			"incarnation": func(v *Vault, _ *bed, account string) (string, error) {
+				return readRegistration(v, account, providerName(1))
+			},
+			"generation": func(v *Vault, _ *bed, account string) (string, error) {
+				return readRegistration(v, account, providerName(1))
+			},
+			"account": func(v *Vault, _ *bed, _ string) (string, error) { return readRegistration(v, beta, providerName(1)) },
 		},
 	},
 	{

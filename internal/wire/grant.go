@@ -47,12 +47,13 @@ type Grant struct {
 	State                          GrantState `json:"state" wire:"required"`
 	GrantedScopes                  []string   `json:"grantedScopes,omitzero"`
 	CreatedTime                    Time       `json:"createdTime" wire:"required"`
-	RefreshedTime                  *Time      `json:"refreshedTime,omitzero"` // when its access token was obtained
-	ExpiresAt                      *Time      `json:"expiresAt,omitzero"`     // of its access token; of a revoked grant, when that was
-	UsedTime                       *Time      `json:"usedTime,omitzero"`      // when somebody was last served, to an hour
-	RenewalTime                    *Time      `json:"renewalTime,omitzero"`   // when it is refreshed in the background
-	RetryTime                      *Time      `json:"retryTime,omitzero"`     // before which its vendor is not asked again
-	LastError                      *string    `json:"lastError,omitzero"`     // the vendor's error code, or what we noticed
+	RefreshedTime                  *Time      `json:"refreshedTime,omitzero"`       // when its access token was obtained
+	ExpiresAt                      *Time      `json:"expiresAt,omitzero"`           // of its access token; of a revoked grant, when that was
+	UsedTime                       *Time      `json:"usedTime,omitzero"`            // when somebody was last served, to an hour
+	RenewalTime                    *Time      `json:"renewalTime,omitzero"`         // when it is refreshed in the background
+	RetryTime                      *Time      `json:"retryTime,omitzero"`           // before which its vendor is not asked again
+	LastError                      *string    `json:"lastError,omitzero"`           // the vendor's error code, or what we noticed
+	DeviceAuthorization            *bool      `json:"deviceAuthorization,omitzero"` // the consent was given by a device authorization (RFC 8628)
 	NextStep                       string     `json:"nextStep" wire:"required"`
 }
 

@@ -96,7 +96,7 @@ var extensionMembers = map[string][]string{
 	"GetOauth2CredentialProviderOutput":    {"confirm", "scopeMatch", "vendorHost", "refreshTokenGraceSeconds", "refreshTokenIdleSeconds", "minimumValiditySeconds", "dpopBoundAccessTokens", "tokenEndpointAuthMethod", "resourceIndicators", "requireSignedRequestObject", "deviceAuthorization", "resource", "registration"},
 	"UpdateOauth2CredentialProviderInput":  {"confirm", "scopeMatch", "vendorHost", "refreshTokenGraceSeconds", "refreshTokenIdleSeconds", "minimumValiditySeconds", "dpopBoundAccessTokens", "tokenEndpointAuthMethod", "resourceIndicators", "requireSignedRequestObject", "deviceAuthorization"},
 	"UpdateOauth2CredentialProviderOutput": {"confirm", "scopeMatch", "vendorHost", "refreshTokenGraceSeconds", "refreshTokenIdleSeconds", "minimumValiditySeconds", "dpopBoundAccessTokens", "tokenEndpointAuthMethod", "resourceIndicators", "requireSignedRequestObject", "deviceAuthorization", "resource", "registration"},
-	"GetResourceOauth2TokenInput":          {"minimumValiditySeconds"},
+	"GetResourceOauth2TokenInput":          {"minimumValiditySeconds", "deviceAuthorization"},
 	"GetResourceOauth2TokenOutput":         {"accessTokenExpiresAt", "grantedScopes", "tokenType"},
 }
 

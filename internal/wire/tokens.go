@@ -45,6 +45,8 @@ type GetResourceOauth2TokenInput struct {
 	Audiences                      []string                 `json:"audiences" wire:"items=0..20,each.len=1..2048"`
 	// MinimumValiditySeconds, an extension, is how long the token must live on: one of shorter life is refreshed first.
 	MinimumValiditySeconds *int32 `json:"minimumValiditySeconds" header:"X-Credence-Minimum-Validity-Seconds" wire:"range=0..86400"`
+	// DeviceAuthorization, an extension, asks for a consent by a code that the user enters at the vendor (RFC 8628); the provider must allow it.
+	DeviceAuthorization *bool `json:"deviceAuthorization" header:"X-Credence-Device-Authorization"`
 }
 
 // GetResourceOauth2TokenOutput is the answer of GetResourceOauth2Token: an access token, or the authorization session that will yield one.

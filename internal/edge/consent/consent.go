@@ -83,6 +83,12 @@ func (d *Door) authorize(ctx context.Context, w http.ResponseWriter, r *http.Req
 		d.show(w, http.StatusOK, confirmation(*o.Confirm))
 		return nil
 	}
+	if o.Device != nil {
+		// The page has no script: the browser asks again by itself, with the cookie that proves that it is the one that saw the page.
+		w.Header().Set("Refresh", strconv.Itoa(int(o.Device.After/time.Second))+"; url="+o.Device.Reload)
+		d.show(w, http.StatusOK, deviceCode(*o.Device))
+		return nil
+	}
 	redirect(w, o.Location)
 	return nil
 }

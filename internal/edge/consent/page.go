@@ -39,6 +39,7 @@ type page struct {
 	LinkText  string
 	Reference string
 	Confirm   *broker.Confirmation
+	Device    *broker.DevicePage
 }
 
 // interruptions are the pages for what can come between. Each says what happened and what to do, to somebody who only wanted to connect an account.
@@ -97,6 +98,10 @@ func failure(id string) page {
 
 func confirmation(c broker.Confirmation) page {
 	return page{Title: "Connect " + c.Provider + " for " + c.Agent + "?", Confirm: &c}
+}
+
+func deviceCode(p broker.DevicePage) page {
+	return page{Title: "Connect " + p.Provider + " for " + p.Agent, Device: &p}
 }
 
 func (d *Door) show(w http.ResponseWriter, status int, p page) {

@@ -211,7 +211,7 @@ CREATE TABLE tags (
 
 -- grant_key is the broker's digest over everything that two requests must share to share a token.
 -- keyset is the id of the keyset that sealed the row. proof_key is the private key that the tokens are bound to (RFC 9449), or NULL. intent_at is set while a refresh token may be at the vendor and its outcome is not yet written here.
--- A grant that is revoked has no tokens and no key, and ended at expires_at.
+-- device is set when the consent was given by a device authorization. A grant that is revoked has no tokens and no key, and ended at expires_at.
 -- failures counts the refreshes in a row that came to nothing. No refresh is tried before retry_at; at renew_at one is due without being asked for, 0 when
 -- none is: both by the database's clock. used_at is when somebody was last known to be served.
 CREATE TABLE grants (
@@ -224,6 +224,7 @@ CREATE TABLE grants (
     provider_incarnation TEXT NOT NULL,
     provider_generation  TEXT NOT NULL,
     user_key             TEXT NOT NULL,
+    device               BOOLEAN NOT NULL,
     keyset               TEXT NOT NULL,
     user_name            BYTEA,
     access_token         BYTEA,
@@ -253,7 +254,8 @@ CREATE INDEX grants_user ON grants (account, user_key);
 CREATE INDEX grants_expiry ON grants (expires_at) WHERE refresh_token IS NULL;
 CREATE INDEX grants_renewal ON grants (renew_at) WHERE renew_at <> 0;
 
--- id and completion_id are digests: whoever reads the table can neither open nor complete a session.
+-- id and completion_id are digests: whoever reads the table can neither open nor complete a session. device_interval is the least time between two polls of the
+-- vendor, 0 unless the session is a device authorization; device_poll_at is the next, by the database's clock, 0 when there is none.
 CREATE TABLE authorization_sessions (
     account              TEXT NOT NULL,
     id                   TEXT NOT NULL,
@@ -271,11 +273,14 @@ CREATE TABLE authorization_sessions (
     reason               TEXT NOT NULL,
     completion_id        TEXT,
     code                 BYTEA,
+    device_interval      BIGINT NOT NULL,
+    device_poll_at       BIGINT NOT NULL,
     created_at           BIGINT NOT NULL,
     expires_at           BIGINT NOT NULL,
     version              BIGINT NOT NULL,
     PRIMARY KEY (account, id)
 );
+CREATE INDEX authorization_sessions_device ON authorization_sessions (device_poll_at) WHERE device_poll_at <> 0;
 CREATE UNIQUE INDEX authorization_sessions_id ON authorization_sessions (id);
 CREATE UNIQUE INDEX authorization_sessions_completion ON authorization_sessions (completion_id);
 CREATE INDEX authorization_sessions_workload ON authorization_sessions (account, workload_incarnation);
