@@ -42,7 +42,7 @@ var samples = map[string]func(*world, *testing.T) []sample{
 		asked := request("alice", "USER_FEDERATION")
 		full := with(request("alice", "USER_FEDERATION"), obj{
 			"scopes": []any{"read", "write"}, "resourceOauth2ReturnUrl": testenv.ReturnURL, "forceAuthentication": true, "customParameters": obj{"prompt": "consent"},
-			"customState": "s", "resources": []any{"https://api.example"}, "audiences": []any{"api"},
+			"customState": "s", "deviceAuthorization": false, "resources": []any{"https://api.example"}, "audiences": []any{"api"},
 		})
 		return []sample{
 			{"smallest", request("", "M2M")},
@@ -342,7 +342,7 @@ func (w *world) oauth2Configs(t *testing.T) []sample {
 	all := []sample{
 		{"fullest", with(custom(discovery, obj{"clientAuthenticationMethod": "CLIENT_SECRET_POST"}), obj{"confirm": "first", "scopeMatch": "exact"})},
 		{"metadata", with(custom(obj{"oauthDiscovery": obj{"authorizationServerMetadata": with(metadata, obj{"responseTypes": []any{"code"}, "tokenEndpointAuthMethods": []any{"client_secret_basic"}})}}),
-			obj{"confirm": "always", "scopeMatch": "subset", "refreshTokenGraceSeconds": 30, "refreshTokenIdleSeconds": 86400, "minimumValiditySeconds": 120})},
+			obj{"confirm": "always", "scopeMatch": "subset", "refreshTokenGraceSeconds": 30, "refreshTokenIdleSeconds": 86400, "minimumValiditySeconds": 120, "deviceAuthorization": true})},
 		{"smallest metadata", with(custom(obj{"oauthDiscovery": obj{"authorizationServerMetadata": metadata}, "clientAuthenticationMethod": "CLIENT_SECRET_BASIC"}), obj{"confirm": "never"})},
 		{"secret elsewhere", obj{"credentialProviderVendor": "CustomOauth2", "oauth2ProviderConfigInput": obj{"customOauth2ProviderConfig": with(elsewhere, discovery)}}},
 		{"Microsoft, secret elsewhere", obj{"credentialProviderVendor": "MicrosoftOauth2", "oauth2ProviderConfigInput": obj{"microsoftOauth2ProviderConfig": elsewhere}}},

@@ -115,6 +115,7 @@ func (m *mcpServer) user(token string) string {
 type person struct {
 	t    testing.TB
 	name string
+	code string // to enter where a device authorization asks for it
 	http *http.Client
 }
 
@@ -126,12 +127,12 @@ func newPerson(t testing.TB, name string) *person {
 	// Servers of these tests vouch for themselves.
 	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &person{t, name, &http.Client{Jar: jar, Transport: transport}}
+	return &person{t, name, "", &http.Client{Jar: jar, Transport: transport}}
 }
 
 var (
 	formAction = regexp.MustCompile(`<form[^>]* action="([^"]+)"`)
-	formPrompt = regexp.MustCompile(`name="prompt" value="([^"]+)"`)
+	formHidden = regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)"`)
 )
 
 // visit goes from an address to wherever there are no more questions, and gives what that says.
@@ -148,15 +149,18 @@ func (p *person) visit(address string) (last *url.URL, page string) {
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		action, prompt := formAction.FindSubmatch(text), formPrompt.FindSubmatch(text)
-		if action == nil || prompt == nil {
+		action := formAction.FindSubmatch(text)
+		if action == nil {
 			return resp.Request.URL, string(text)
 		}
 		to, err := resp.Request.URL.Parse(string(action[1]))
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		form := url.Values{"prompt": {string(prompt[1])}, "login": {p.name}, "password": {"any"}}
+		form := url.Values{"login": {p.name}, "password": {"any"}, "user_code": {p.code}}
+		for _, hidden := range formHidden.FindAllSubmatch(text, -1) {
+			form.Set(string(hidden[1]), string(hidden[2]))
+		}
 		request = func() (*http.Response, error) { return p.http.PostForm(to.String(), form) }
 	}
 	p.t.Fatal("the server asks for ever")

@@ -53,6 +53,7 @@ type vendorEvent struct {
 	IDToken      string         `json:"idToken"`
 	Error        string         `json:"error"`
 	Description  string         `json:"description"`
+	Detail       string         `json:"detail"` // of a refusal, which clients are not told
 }
 
 // shortLife is how long access tokens of the client "short" live: long enough for a few requests on a slow machine, short enough to wait for.

@@ -14,6 +14,7 @@ const { default: Provider } = await import('oidc-provider');
 const shortLife = Number(process.argv[2]);
 const tell = (event, about) => process.stdout.write(`${JSON.stringify({ event, ...about })}\n`);
 
+const device = 'urn:ietf:params:oauth:grant-type:device_code';
 // Ids and secrets hold everything that HTTP Basic must encode (RFC 6749 section 2.3.1).
 const clients = [
   { name: 'basic', id: 'basic client:/+%@ ', secret: 'basic secret:/+%@ &=?#', method: 'client_secret_basic', grants: ['authorization_code', 'refresh_token'] },
@@ -25,6 +26,8 @@ const clients = [
   { name: 'machine', id: 'machine-client', secret: 'machine-client-secret', method: 'client_secret_basic', grants: ['client_credentials'] },
   { name: 'mounted', id: 'mounted-client', secret: 'mounted-client-secret', method: 'client_secret_basic', grants: ['client_credentials'] },
   { name: 'robot', id: 'robot-client', secret: 'robot-client-secret', method: 'client_secret_post', grants: ['client_credentials'] },
+  { name: 'device', id: 'device-client', secret: 'device-client-secret', method: 'client_secret_basic', grants: [device, 'refresh_token'] },
+  { name: 'hasty', id: 'hasty-client', secret: 'hasty-client-secret', method: 'client_secret_post', grants: [device, 'refresh_token'] },
   { name: 'signer', id: 'signer-client', method: 'private_key_jwt', grants: ['authorization_code', 'refresh_token', 'client_credentials'], more: { require_pushed_authorization_requests: true, require_signed_request_object: true } },
   { name: 'reader', id: 'reader-client', method: 'private_key_jwt', grants: ['client_credentials'], jwksURI: 'https://registered.later.example/jwks' },
 ];
@@ -49,6 +52,7 @@ const provider = new Provider(issuer, {
   cookies: { keys: ['the cookies of this vendor'] },
   features: {
     clientCredentials: { enabled: true },
+    deviceFlow: { enabled: true },
     devInteractions: { enabled: true },
     dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => true },
     introspection: { enabled: true },
@@ -65,6 +69,7 @@ const provider = new Provider(issuer, {
   ttl: {
     AccessToken: (_ctx, _token, client) => (['short', 'signer', 'bound', 'public'].includes(named(client.clientId)) ? shortLife : 3600),
     ClientCredentials: 3600,
+    DeviceCode: (_ctx, _token, client) => (named(client.clientId) === 'hasty' ? 20 : 3600),
     Grant: 3600,
     IdToken: 3600,
     Interaction: 3600,
@@ -92,7 +97,7 @@ provider.on('grant.success', (ctx) => tell('token', {
   refreshToken: ctx.body.refresh_token,
   idToken: ctx.body.id_token,
 }));
-provider.on('grant.error', (ctx, err) => tell('refused', { ...asked(ctx), error: err.error, description: err.error_description }));
+provider.on('grant.error', (ctx, err) => tell('refused', { ...asked(ctx), error: err.error, description: err.error_description, detail: err.error_detail }));
 provider.on('grant.revoked', (ctx) => tell('revoked', { client: named(ctx.oidc.client.clientId) }));
 provider.on('server_error', (_ctx, err) => tell('failed', { error: String(err.stack) }));
 
