@@ -71,7 +71,7 @@ func TestDeviceFlowInBrowser(t *testing.T) {
 	phone.click("[type=submit]")
 	defer func() {
 		for _, e := range v.seen() {
-			if e.Client == "device" {
+			if e.Client == "device" || e.Event == "failed" {
 				t.Logf("%+v", e)
 			}
 		}
