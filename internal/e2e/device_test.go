@@ -69,13 +69,6 @@ func TestDeviceFlowInBrowser(t *testing.T) {
 		t.Errorf("while the user thinks: %+v", got)
 	}
 	phone.click("[type=submit]")
-	defer func() {
-		for _, e := range v.seen() {
-			if e.Client == "device" || e.Event == "failed" {
-				t.Logf("%+v", e)
-			}
-		}
-	}()
 	b.reads("connected")
 	got := c.poll()
 	if got.AccessToken == "" || !slices.ContainsFunc(v.seen(), func(e vendorEvent) bool {

@@ -90,7 +90,7 @@ createInterface({ input: process.stdin }).on('line', async (line) => {
   tell('registered', { client, redirectUri });
 }).on('close', () => process.exit());
 
-provider.on('authorization.success', (ctx, answer) => tell('code', { client: named(ctx.oidc.client.clientId), code: answer.code }));
+provider.on('authorization.success', (ctx, answer) => tell('code', { client: named(ctx.oidc.client.clientId), code: answer?.code })); // none for a device
 provider.on('grant.success', (ctx) => tell('token', {
   ...asked(ctx),
   accessToken: ctx.body.access_token,
