@@ -40,6 +40,7 @@ type Error struct {
 	Code, Description string        // the answer's error and error_description: printable, at most 64 and 300 runes; "" when it had none
 	Suberror          string        // what Microsoft says more closely than Code, in as many runes
 	Status            int           // of HTTP; 0 without a response
+	CorrelationID     string        // by which the vendor finds the request in its own log; "" when it told none
 	Silent            bool          // HTTP 400 without a body: all that some servers say of a code or refresh token that is no longer good
 	RetryAfter        time.Duration // with Temporary: at most an hour, 0 when the vendor did not say
 	Outcome           Outcome
@@ -67,7 +68,10 @@ func (e *Error) Error() string {
 	if e.Err != nil {
 		b.WriteString(": " + e.Err.Error())
 	}
-	if e.Status != 0 {
+	switch {
+	case e.Status != 0 && e.CorrelationID != "":
+		fmt.Fprintf(&b, " (HTTP %d, correlation id %s)", e.Status, e.CorrelationID)
+	case e.Status != 0:
 		fmt.Fprintf(&b, " (HTTP %d)", e.Status)
 	}
 	return b.String()
@@ -119,18 +123,41 @@ func (m members) errorTexts() (code, description string) {
 func (m members) refusal(r response) *Error {
 	code, description := m.errorTexts()
 	e := &Error{
-		Code:        clean(code, maxCode, r.sent),
-		Suberror:    clean(m.text("suberror"), maxCode, r.sent),
-		Description: clean(description, maxDescription, r.sent),
-		Status:      r.status,
-		Silent:      r.status == http.StatusBadRequest && len(r.body) == 0,
-		Outcome:     Refused,
+		Code:          clean(code, maxCode, r.sent),
+		Suberror:      clean(m.text("suberror"), maxCode, r.sent),
+		Description:   clean(description, maxDescription, r.sent),
+		Status:        r.status,
+		CorrelationID: m.correlationID(r),
+		Silent:        r.status == http.StatusBadRequest && len(r.body) == 0,
+		Outcome:       Refused,
 	}
 	if r.status >= 500 || r.status == http.StatusTooManyRequests || r.status == http.StatusRequestTimeout || slices.Contains(temporaryCodes, e.Code) {
 		e.Outcome = Temporary
 		e.RetryAfter = retryAfter(r.header.Get("Retry-After"))
 	}
 	return e
+}
+
+// correlationHeaders are where vendors say how they call a request.
+var correlationHeaders = []string{"X-Correlation-Id", "X-Request-Id", "X-Ms-Request-Id", "X-Okta-Request-Id", "X-Github-Request-Id", "Request-Id"}
+
+// correlationForm is what an id may look like; anything else could be anything.
+var correlationForm = regexp.MustCompile(`^[A-Za-z0-9:._-]{4,64}$`)
+
+// correlationID is the vendor's name of a request: in the body as Microsoft has it, or in a header.
+func (m members) correlationID(r response) string {
+	all := []string{m.text("correlation_id")}
+	for _, name := range correlationHeaders {
+		all = append(all, r.header.Get(name))
+	}
+	for _, id := range all {
+		if correlationForm.MatchString(id) && !slices.ContainsFunc(r.sent, func(s secret.String) bool {
+			return !s.IsZero() && (strings.Contains(id, s.Reveal()) || strings.Contains(s.Reveal(), id))
+		}) {
+			return id
+		}
+	}
+	return ""
 }
 
 // retryAfter reads RFC 9110 section 10.2.3: seconds or a date.
