@@ -143,6 +143,10 @@ func (b *Broker) checkRedirectURI(ctx context.Context, p *vault.OAuth2Provider, 
 		return wire.CheckUnknown, "The vendor takes pushed authorization requests, which each workload identity sends as itself, by an ID token of this account."
 	}
 	location, err := b.front(ctx, p, v, "", request)
+	if e, ok := errors.AsType[*oauth.Error](err); ok && slices.Contains(clientRefused, e.Code) && !v.PushRequired { // which is another check's matter
+		v.PushEndpoint = ""
+		location, err = b.front(ctx, p, v, "", request)
+	}
 	if err != nil {
 		return pushCheck(err, callback)
 	}

@@ -187,8 +187,9 @@ func (b *Broker) exchange(ctx context.Context, s store.Session) error {
 		})
 	})
 	if err != nil {
-		b.failing(p, err)
-		b.reregistered(ctx, p, err) // for the next consent: this code is another client's
+		if b.reregistered(ctx, p, err) == nil { // which is for the next consent: this code is another client's
+			b.failing(p, err)
+		}
 		return b.exchangeFailed(s, p, err)
 	}
 	g, err := b.consented(ctx, s, r, t, v.Lifetime)

@@ -111,6 +111,33 @@ func TestDeviceFlow(t *testing.T) {
 	})
 }
 
+// Tokens that a device authorization brings are bound to the key of the poll that brought them, which goes with them into the grant.
+func TestDeviceTokenIsBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := device(t)
+		bound(f, func(d *fakeidp.DPoP) { d.Nonce = true })
+		out := f.needsConsent("alice", byDevice)
+		mine := browser{}
+		first, err := f.page(mine, out.AuthorizationUrl)
+		f.must(err)
+		f.vendor.Answer(first.Device.UserCode, "alice", true)
+		time.Sleep(10 * time.Second)
+		gone, err := f.page(mine, first.Device.Reload)
+		f.must(err)
+		back, err := url.Parse(gone.Location)
+		f.must(err)
+		f.must(f.complete(back.Query().Get("session_id"), "alice"))
+		token := f.token("alice")
+		if _, err := f.proof("alice", token); err != nil {
+			t.Errorf("no proof for it: %v", err)
+		}
+		time.Sleep(2 * time.Hour)
+		if renewed := f.token("alice"); renewed == token { // the vendor refuses another key
+			t.Error("it was not renewed")
+		}
+	})
+}
+
 // polled is the answer to a poll of a session.
 func (f *fixture) polled(user string, sessionURI *string) *wire.GetResourceOauth2TokenOutput {
 	f.t.Helper()

@@ -1,12 +1,15 @@
 package broker
 
 import (
+	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"credence/internal/fakeidp"
+	"credence/internal/fault"
 	"credence/internal/provider"
 )
 
@@ -41,6 +44,36 @@ func TestWithoutResourceIndicators(t *testing.T) {
 			t.Errorf("by default the vendor is told %q", got)
 		}
 	})
+}
+
+// A provider's own resource is that of requests and imported grants that name none, and is told only to a vendor that takes resources.
+func TestResourceOfProvider(t *testing.T) {
+	f := newFixture(t, t.TempDir())
+	own := "https://mcp.example/mcp"
+	f.change("vendor", false, func(c *provider.Config) { c.Resource = own })
+	told := func() []string {
+		all := f.vendor.Requests()
+		return all[len(all)-1].Form["resource"]
+	}
+	f.token("")
+	if got := told(); !slices.Equal(got, []string{own}) {
+		t.Errorf("a request that names none: the vendor is told %q", got)
+	}
+	f.token("", func(in *tokenInput) { in.Resources = []string{"https://one.example"} })
+	if got := told(); !slices.Equal(got, []string{"https://one.example"}) {
+		t.Errorf("a request that names one: the vendor is told %q", got)
+	}
+	f.change("vendor", false, func(c *provider.Config) { c.ResourceIndicators = new(false) })
+	f.token("", func(in *tokenInput) { in.Scopes = []string{"other"} })
+	if got := told(); got != nil {
+		t.Errorf("a vendor that takes none is told %q", got)
+	}
+	_, err := f.importing(false, importOf("bob", f.grantElsewhere("bob")))
+	f.must(err)
+	f.vendor.Set(func(b *fakeidp.Behaviour) { b.Status = 503 })
+	if _, err := f.ask("bob"); !errors.Is(err, fault.Throttled) { // else the user would be asked
+		t.Errorf("an imported grant is not found: %v", err)
+	}
 }
 
 // A vendor that wants signed requests gets none from a client without a key: the person sees a page, the log says what is missing.

@@ -61,7 +61,7 @@ func (v *Vendor) Answer(userCode, subject string, approve bool) bool {
 }
 
 // poll answers a device that asks (RFC 8628 section 3.5). It needs v.mu held.
-func (v *Vendor) poll(client Client, form url.Values, b Behaviour) (map[string]any, *refusal) {
+func (v *Vendor) poll(client Client, form url.Values, thumbprint string, b Behaviour) (map[string]any, *refusal) {
 	d, ok := v.devices[form.Get("device_code")]
 	switch {
 	case !ok || d.clientID != client.ID || d.used:
@@ -76,7 +76,7 @@ func (v *Vendor) poll(client Client, form url.Values, b Behaviour) (map[string]a
 	case d.family == nil:
 		return nil, &refusal{code: "authorization_pending", description: "nobody has answered"}
 	}
-	d.used = true
+	d.used, d.family.thumbprint = true, thumbprint
 	next := ""
 	if !b.NoRefreshToken {
 		next = v.newRefreshToken(d.family)

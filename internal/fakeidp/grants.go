@@ -54,7 +54,7 @@ func (v *Vendor) process(r *http.Request, thumbprint string, b Behaviour) (map[s
 	case TokenExchange:
 		return v.exchange(client.ID, r.PostForm, b)
 	case DeviceCode:
-		return v.poll(client, r.PostForm, b)
+		return v.poll(client, r.PostForm, thumbprint, b)
 	case JWTBearer:
 		return v.assert(client, r.PostForm, b)
 	case "":

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"credence/internal/oauth"
 	"credence/internal/provider"
 	"credence/internal/wire"
 )
@@ -139,5 +140,17 @@ func TestCallbackURL(t *testing.T) {
 	const id = "01234567-89ab-8def-8123-456789abcdef"
 	if got := provider.CallbackURL("https://credence.example", id); got != "https://credence.example/identities/oauth2/callback/"+id {
 		t.Error(got)
+	}
+}
+
+// A registered client has a secret only when its server gave it one, whatever methods are the default.
+func TestSecretKindOfRegisteredClient(t *testing.T) {
+	for method, want := range map[oauth.AuthMethod]provider.SecretKind{
+		oauth.None: provider.NoSecret, oauth.ClientSecretBasic: provider.Password, oauth.ClientSecretPost: provider.Password,
+	} {
+		c := provider.Config{Vendor: wire.VendorCustomOauth2, Registration: &provider.Registration{Method: provider.Dynamic, AuthMethod: method}}
+		if got := c.SecretKind(); got != want {
+			t.Errorf("%s: %s, want %s", method, got, want)
+		}
 	}
 }
