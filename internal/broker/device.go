@@ -413,7 +413,7 @@ func (b *Broker) completeDevice(ctx context.Context, s store.Session) error {
 	if err != nil {
 		return err
 	}
-	defer b.release(lease)
+	defer lease.release()
 	g, err := b.consented(ctx, s, r, t, v.Lifetime)
 	if err != nil {
 		return err

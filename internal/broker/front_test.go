@@ -49,7 +49,7 @@ func TestWithoutResourceIndicators(t *testing.T) {
 // A provider's own resource is that of requests and imported grants that name none, and is told only to a vendor that takes resources.
 func TestResourceOfProvider(t *testing.T) {
 	f := newFixture(t, t.TempDir())
-	own := "https://mcp.example/mcp"
+	elsewhere, own := f.grantElsewhere("bob"), "https://mcp.example/mcp"
 	f.change("vendor", false, func(c *provider.Config) { c.Resource = own })
 	told := func() []string {
 		all := f.vendor.Requests()
@@ -68,7 +68,7 @@ func TestResourceOfProvider(t *testing.T) {
 	if got := told(); got != nil {
 		t.Errorf("a vendor that takes none is told %q", got)
 	}
-	_, err := f.importing(false, importOf("bob", f.grantElsewhere("bob")))
+	_, err := f.importing(false, importOf("bob", elsewhere))
 	f.must(err)
 	f.vendor.Set(func(b *fakeidp.Behaviour) { b.Status = 503 })
 	if _, err := f.ask("bob"); !errors.Is(err, fault.Throttled) { // else the user would be asked
