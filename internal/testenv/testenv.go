@@ -122,6 +122,7 @@ func (e *Env) start() {
 func (e *Env) Restart() {
 	e.T.Helper()
 	e.stop()
+	http.DefaultClient.CloseIdleConnections() // else one to the server that is gone may be used again
 	e.Config.Listen = strings.TrimPrefix(strings.TrimPrefix(e.URL, "http://"), "https://")
 	e.start()
 }
