@@ -214,7 +214,7 @@ func (f *fixture) lastEvent() (last audit.Event) {
 	return last
 }
 
-// What is revoked or frozen on one replica bites on another within a second. A replica that is cut off from the database serves what it remembers for a second,
+// What is revoked, frozen or deleted on one replica bites on another within a second. A replica that is cut off from the database serves what it remembers for a second,
 // and nothing after it.
 func TestReplicasLearnWithinASecond(t *testing.T) {
 	for _, engine := range []string{"SQLite", "PostgreSQL"} {
@@ -295,6 +295,25 @@ func TestReplicasLearnWithinASecond(t *testing.T) {
 				if err := ask(); err == nil {
 					t.Error("a replica that is cut off serves what it remembers after a second")
 				}
+			}
+
+			token = a.granted("bob")
+			within("a consent", func() bool { return b.token("bob") == token })
+			wat := b.wat("bob")
+			ask = func() error {
+				_, err := b.GetResourceOauth2Token(context.Background(), b.caller, &tokenInput{
+					WorkloadIdentityToken: wat, ResourceCredentialProviderName: "vendor", Scopes: []string{"read"}, Oauth2Flow: wire.FlowUserFederation, ResourceOauth2ReturnUrl: new(returnURL),
+				})
+				return err
+			}
+			a.must(a.Vault.DeleteAccount(account, "arn", true))
+			within("the deletion of the account", func() bool { return fault.KindOf(ask()) == fault.AccessDenied })
+			a.revokeDue(context.Background())
+			if _, live := a.vendor.Introspect(token); live {
+				t.Error("the vendor was not told of a grant of the deleted account")
+			}
+			if err := ask(); fault.KindOf(err) != fault.AccessDenied {
+				t.Errorf("of a deleted account: %v", err)
 			}
 		})
 	}
