@@ -96,18 +96,14 @@ func (g *Gate) NotFrozen(ctx context.Context, c iam.Caller, r Request) error {
 
 // decide denies, and records, what the caller's policies do not allow.
 func (g *Gate) decide(c iam.Caller, r Request) error {
-	d := iam.Evaluate(c.Policies, r.Action, r.Resources...)
+	d := iam.Evaluate(&c, &iam.Request{Action: r.Action, Resources: r.Resources})
 	if d.Allowed {
 		return nil
 	}
-	reason := "no policy allows " + d.Resource
-	if d.ExplicitDeny {
-		reason = "a policy denies " + d.Resource
-	}
-	if err := g.record(c, r, audit.Denied, reason); err != nil {
+	if err := g.record(c, r, audit.Denied, d.Reason()); err != nil {
 		return err
 	}
-	return fault.New(fault.AccessDenied, "%s", d.Explain(c, r.Action))
+	return fault.New(fault.AccessDenied, "%s", d.Explain(&c, r.Action))
 }
 
 // AllowEveryone records r, of an operation that is open to whoever signs a request. It answers nil, or an Internal fault when nothing could be recorded.

@@ -150,10 +150,10 @@ func TestDeny(t *testing.T) {
 		message  string
 		reason   string
 	}{
-		"no policy at all":                    {nil, sentence + arnOne + nothingAllows, "no policy allows " + arnOne},
-		"one of two resources is not allowed": {[]string{allowOne}, sentence + arnTwo + nothingAllows, "no policy allows " + arnTwo},
+		"no policy at all":                    {nil, sentence + arnOne + nothingAllows, "no identity-based policy allows " + arnOne},
+		"one of two resources is not allowed": {[]string{allowOne}, sentence + arnTwo + nothingAllows, "no identity-based policy allows " + arnTwo},
 		"an explicit deny wins": {[]string{iam.AllowAll, denyTwo}, sentence + arnTwo + " with an explicit deny in an identity-based policy",
-			"a policy denies " + arnTwo},
+			"identity-based policy, statement 1 denies " + arnTwo},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := open(t)

@@ -22,7 +22,7 @@ const (
 	arn     = "arn:aws:bedrock-agentcore:us-east-1:" + alpha + ":workload-identity-directory/default"
 )
 
-func may(c iam.Caller) bool { return iam.Evaluate(c.Policies, action, arn).Allowed }
+func may(c iam.Caller) bool { return iam.Evaluate(&c, &iam.Request{Action: action, Resources: []string{arn}}).Allowed }
 
 func (b *bed) newKey(t *testing.T, account, user string, replace bool) AccessKey {
 	t.Helper()
