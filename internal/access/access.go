@@ -21,22 +21,29 @@ type Recorder interface {
 	Record(audit.Event) error
 }
 
-// Freezes finds the freeze that forbids to issue anything to a workload identity, for a user, at a provider; nil when there is none. *vault.Vault does.
-type Freezes interface {
+// Rules are what an account has laid down, beside its policies; *vault.Vault knows them.
+type Rules interface {
+	// Frozen finds the freeze that forbids to issue anything to a workload identity, for a user, at a provider; nil when there is none.
 	Frozen(ctx context.Context, account, workload, provider, userKey string) (*store.Freeze, error)
+	// Tags are those of a resource of the account, by the path of its ARN; none of one that does not exist.
+	Tags(ctx context.Context, account, path string) (map[string]string, error)
 }
+
+// tagsTimeout bounds how long a decision waits for the tags of resources.
+const tagsTimeout = 5 * time.Second
 
 // Gate is where every operation begins.
 type Gate struct {
 	log     Recorder
-	freezes Freezes
+	rules   Rules
+	arns    iam.ARNs
 	counted map[audit.Outcome]interface{ Inc() }
 	failed  interface{ Inc() }
 }
 
 // New makes a gate.
-func New(log Recorder, freezes Freezes, metrics *telemetry.Metrics) *Gate {
-	g := &Gate{log: log, freezes: freezes, counted: map[audit.Outcome]interface{ Inc() }{}, failed: metrics.Audit.WithLabelValues("failed")}
+func New(log Recorder, rules Rules, arns iam.ARNs, metrics *telemetry.Metrics) *Gate {
+	g := &Gate{log: log, rules: rules, arns: arns, counted: map[audit.Outcome]interface{ Inc() }{}, failed: metrics.Audit.WithLabelValues("failed")}
 	for _, o := range []audit.Outcome{audit.Allowed, audit.Denied, audit.Refused, audit.Performed, audit.Abandoned} {
 		g.counted[o] = metrics.Audit.WithLabelValues(string(o))
 	}
@@ -52,11 +59,19 @@ type Request struct {
 	UserKey   string   // of that user
 	Provider  string   // name, where something is issued by a credential provider
 	Note      string   // what the record of an allowed request says beside that
+
+	// What conditions of policies may ask about, beside the caller.
+	UserID      string               // of the user, where the caller vouches for one: bedrock-agentcore:userid
+	JWT         func() iam.JWTClaims // of the user's verified JWT, where there is one: bedrock-agentcore:InboundJwtClaim/NAME
+	RequestTags map[string]string    // that the request would give: aws:RequestTag/KEY, aws:TagKeys
+	TagKeys     []string             // that the request would take away: aws:TagKeys
 }
 
 // Allow decides r for c and records the decision. It answers nil, an AccessDenied fault, or an Internal fault when nothing could be recorded.
 func (g *Gate) Allow(c iam.Caller, r Request) error {
-	if err := g.decide(c, r); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), tagsTimeout) // a decision is recorded even when nobody waits for it
+	defer cancel()
+	if err := g.decide(ctx, c, r); err != nil {
 		return err
 	}
 	return g.record(c, r, audit.Allowed, r.Note)
@@ -64,7 +79,7 @@ func (g *Gate) Allow(c iam.Caller, r Request) error {
 
 // AllowIssue is Allow for operations that issue a credential or get one from a vendor: what is frozen is denied, too.
 func (g *Gate) AllowIssue(ctx context.Context, c iam.Caller, r Request) error {
-	if err := g.decide(c, r); err != nil {
+	if err := g.decide(ctx, c, r); err != nil {
 		return err
 	}
 	if err := g.NotFrozen(ctx, c, r); err != nil {
@@ -75,7 +90,7 @@ func (g *Gate) AllowIssue(ctx context.Context, c iam.Caller, r Request) error {
 
 // NotFrozen denies, and records, what was frozen since r was allowed: issuing may have taken as long as a vendor did.
 func (g *Gate) NotFrozen(ctx context.Context, c iam.Caller, r Request) error {
-	f, err := g.freezes.Frozen(ctx, c.Account, r.Workload, r.Provider, r.UserKey)
+	f, err := g.rules.Frozen(ctx, c.Account, r.Workload, r.Provider, r.UserKey)
 	if f == nil || err != nil {
 		return err
 	}
@@ -95,13 +110,25 @@ func (g *Gate) NotFrozen(ctx context.Context, c iam.Caller, r Request) error {
 }
 
 // decide denies, and records, what the caller's policies do not allow.
-func (g *Gate) decide(c iam.Caller, r Request) error {
-	d := iam.Evaluate(&c, &iam.Request{Action: r.Action, Resources: r.Resources})
+func (g *Gate) decide(ctx context.Context, c iam.Caller, r Request) error {
+	d := iam.Evaluate(&c, &iam.Request{
+		Action: r.Action, Resources: r.Resources, Region: g.arns.Region, RequestTags: r.RequestTags, TagKeys: r.TagKeys, UserID: r.UserID, JWT: r.JWT,
+		ResourceTags: func(arn string) (map[string]string, error) {
+			path, ok := g.arns.Path(c.Account, arn)
+			if !ok {
+				return nil, nil // what is not of the API has no tags
+			}
+			return g.rules.Tags(ctx, c.Account, path)
+		},
+	})
 	if d.Allowed {
 		return nil
 	}
 	if err := g.record(c, r, audit.Denied, d.Reason()); err != nil {
 		return err
+	}
+	if d.Err != nil {
+		return fault.Wrap(fault.Internal, d.Err, "%s", d.Explain(&c, r.Action))
 	}
 	return fault.New(fault.AccessDenied, "%s", d.Explain(&c, r.Action))
 }

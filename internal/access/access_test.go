@@ -2,6 +2,7 @@ package access_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"net/netip"
@@ -40,7 +41,7 @@ func open(t *testing.T) bed {
 	}
 	t.Cleanup(func() { _ = s.Close() })
 	m := telemetry.New()
-	return bed{access.New(audit.New(s), nil, m), s, m}
+	return bed{access.New(audit.New(s), nil, iam.ARNs{Region: "us-east-1"}, m), s, m}
 }
 
 // events are those that are durable now.
@@ -252,7 +253,7 @@ func TestRecordIsDurableBeforeTheAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = other.Close() }()
-	gate := access.New(audit.New(s), nil, telemetry.New())
+	gate := access.New(audit.New(s), nil, iam.ARNs{Region: "us-east-1"}, telemetry.New())
 	for n := range 20 {
 		r := request
 		r.Workload = strings.Repeat("x", n+1)
@@ -263,5 +264,26 @@ func TestRecordIsDurableBeforeTheAnswer(t *testing.T) {
 		if !slices.ContainsFunc(seen, func(e audit.Event) bool { return e.Workload == r.Workload }) {
 			t.Fatalf("decision %d was answered before it was recorded", n+1)
 		}
+	}
+}
+
+// unreadable is an account whose tags cannot be read.
+type unreadable struct{ access.Rules }
+
+func (unreadable) Tags(context.Context, string, string) (map[string]string, error) {
+	return nil, errors.New("no database")
+}
+
+// What asks for tags that cannot be read is refused, as a failure of the server, and recorded; what does not ask never notices.
+func TestTagsThatCannotBeRead(t *testing.T) {
+	b := open(t)
+	b.Gate = access.New(audit.New(b.store), unreadable{}, iam.ARNs{Region: "us-east-1"}, telemetry.New())
+	const denyRed = `{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:ResourceTag/team":"red"}}}}`
+	if err := b.Allow(caller(t, iam.AllowAll, denyRed), request); !errors.Is(err, fault.Internal) {
+		t.Errorf("got %v, want internal", err)
+	}
+	wantEvents(t, b, recorded(audit.Denied, "the tags of "+arnOne+" cannot be read"))
+	if err := b.Allow(caller(t, iam.AllowAll), request); err != nil {
+		t.Error(err)
 	}
 }

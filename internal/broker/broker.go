@@ -121,6 +121,15 @@ func (b *Broker) agentResources(account, workloadName string) []string {
 // concerns says whom a request concerns: a freeze of any of them denies it.
 func (b *Broker) concerns(req *access.Request, a agent, provider string) {
 	req.Workload, req.User, req.UserKey, req.Provider = a.row.Name, a.token.User.String(), a.token.User.Key(), provider
+	actsFor(req, a.token.User, a.token.JWT)
+}
+
+// actsFor tells conditions of policies about the user of a request, and the verified JWT that says so.
+func actsFor(req *access.Request, user workload.User, jwt secret.String) {
+	req.UserID = user.ID
+	if user.Kind == workload.KindJWT {
+		req.JWT = sync.OnceValue(func() iam.JWTClaims { return workload.Claims(jwt) })
+	}
 }
 
 // vendorCall is one call to an endpoint of a vendor when it is the account's turn, with its own deadline and metric.

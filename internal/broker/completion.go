@@ -40,6 +40,11 @@ func (b *Broker) CompleteResourceTokenAuth(ctx context.Context, c iam.Caller, in
 	if s.DeviceInterval > 0 {
 		req.Note = deviceNote
 	}
+	if id := in.UserIdentifier; id.UserToken != nil {
+		actsFor(&req, user, *id.UserToken)
+	} else {
+		actsFor(&req, user, secret.String{})
+	}
 	if err := b.Gate.AllowIssue(ctx, c, req); err != nil {
 		return nil, err
 	}

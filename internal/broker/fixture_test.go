@@ -98,7 +98,7 @@ func (f *fixture) open(dir string) {
 	discovery := oauth.NewDiscovery(f.wire, func(string) error { return nil })
 	f.faults = &faults{Writes: v}
 	f.Broker = New(Config{
-		Vault: v, Writes: f.faults, Leases: held{f.store, f.faults}, Outbox: f.store, Renewals: f.store, Devices: f.store, CheckURL: func(string) error { return nil }, Gate: access.New(audit.New(f.store), v, metrics),
+		Vault: v, Writes: f.faults, Leases: held{f.store, f.faults}, Outbox: f.store, Renewals: f.store, Devices: f.store, CheckURL: func(string) error { return nil }, Gate: access.New(audit.New(f.store), v, iam.ARNs{Region: "us-east-1"}, metrics),
 		Resolver: provider.NewResolver(provider.Presets, discovery), OAuth: &oauth.Client{HTTP: sleepy{f.wire, f.faults}, NotSent: func(err error) bool { return errors.Is(err, errNotSent) }},
 		Users: workload.NewVerifier(workload.VerifierConfig{Issuers: f.store, Discovery: discovery, Keys: oauth.NewKeySets(f.wire)}),
 		ARNs:  iam.ARNs{Region: "us-east-1"}, PublicURL: publicURL, Metrics: metrics, Log: slog.New(slog.DiscardHandler),

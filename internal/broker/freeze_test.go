@@ -266,7 +266,7 @@ func TestReplicasLearnWithinASecond(t *testing.T) {
 			within("a consent", func() bool { return b.token("alice") == token })
 			cutOff := func() (ask func() error, remembers error) {
 				cut := a.replica()
-				cut.Gate = access.New(audit.New(a.store), cut.Vault, cut.Metrics) // its decisions are recorded all the same: it is the caches that are tried here
+				cut.Gate = access.New(audit.New(a.store), cut.Vault, cut.ARNs, cut.Metrics) // its decisions are recorded all the same: it is the caches that are tried here
 				go cut.Vault.Follow(following)
 				wat := cut.wat("alice")
 				ask = func() error {

@@ -372,7 +372,7 @@ func TestRevocationIsRecordedBeforeItIsFinished(t *testing.T) {
 		f.granted("alice")
 		f.must(f.Vault.DeleteWorkload(account, "agent", ""))
 		gate := f.Gate
-		f.Gate = access.New(brokenLog{}, f.Vault, f.Metrics)
+		f.Gate = access.New(brokenLog{}, f.Vault, f.ARNs, f.Metrics)
 		f.tellVendors()
 		if f.pending() != 1 {
 			t.Error("finished without a receipt")

@@ -107,7 +107,7 @@ func TestEndWhileTheVendorIsAsked(t *testing.T) {
 						timed(t, func(t *testing.T, f *fixture, _ string) {
 							f.vendor.Set(func(b *fakeidp.Behaviour) { b.Revoking.Forgets = true })
 							worker := f.replica()
-							worker.Gate = access.New(witness{audit.New(worker.store), worker}, worker.Vault, worker.Metrics)
+							worker.Gate = access.New(witness{audit.New(worker.store), worker}, worker.Vault, worker.ARNs, worker.Metrics)
 							working, stop := context.WithCancel(ctx)
 							var done sync.WaitGroup
 							done.Go(func() { worker.RevokeTokens(working) })

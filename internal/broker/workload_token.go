@@ -30,7 +30,7 @@ func (b *Broker) GetWorkloadAccessTokenForJWT(ctx context.Context, c iam.Caller,
 	const action = "bedrock-agentcore:GetWorkloadAccessTokenForJWT"
 	user, err := b.Users.Verify(ctx, c.Account, in.UserToken, time.Now())
 	if err != nil {
-		return nil, b.Gate.Refuse(c, b.mintRequest(c, action, in.WorkloadName, workload.User{}), err)
+		return nil, b.Gate.Refuse(c, b.mintRequest(c, action, in.WorkloadName, workload.User{}, secret.String{}), err)
 	}
 	c.Span.Set("issuer", user.Issuer)
 	c.Span.Set("user_sub", user.Subject)
@@ -38,12 +38,14 @@ func (b *Broker) GetWorkloadAccessTokenForJWT(ctx context.Context, c iam.Caller,
 	return &wire.GetWorkloadAccessTokenForJWTOutput{WorkloadAccessToken: wat.Reveal()}, err
 }
 
-func (b *Broker) mintRequest(c iam.Caller, action, name string, user workload.User) access.Request {
-	return access.Request{Action: action, Workload: name, User: user.String(), UserKey: user.Key(), Resources: []string{b.ARNs.Directory(c.Account), b.ARNs.Workload(c.Account, name)}}
+func (b *Broker) mintRequest(c iam.Caller, action, name string, user workload.User, jwt secret.String) access.Request {
+	req := access.Request{Action: action, Workload: name, User: user.String(), UserKey: user.Key(), Resources: []string{b.ARNs.Directory(c.Account), b.ARNs.Workload(c.Account, name)}}
+	actsFor(&req, user, jwt)
+	return req
 }
 
 func (b *Broker) mint(ctx context.Context, c iam.Caller, action, name string, user workload.User, jwt secret.String) (secret.String, error) {
-	if err := b.Gate.AllowIssue(ctx, c, b.mintRequest(c, action, name, user)); err != nil {
+	if err := b.Gate.AllowIssue(ctx, c, b.mintRequest(c, action, name, user, jwt)); err != nil {
 		return secret.String{}, err
 	}
 	w, err := b.Vault.Workload(ctx, c.Account, name)

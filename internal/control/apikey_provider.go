@@ -18,7 +18,7 @@ const apiKeyJSONKey = "api_key_value"
 // CreateApiKeyCredentialProvider keeps an API key.
 func (c *Control) CreateApiKeyCredentialProvider(ctx context.Context, caller iam.Caller, in *wire.CreateApiKeyCredentialProviderInput) (*wire.CreateApiKeyCredentialProviderOutput, error) {
 	arn := c.ARNs.APIKeyProvider(caller.Account, in.Name)
-	if err := c.allow(caller, "CreateApiKeyCredentialProvider", arn, c.ARNs.Vault(caller.Account, iam.DefaultVault)); err != nil {
+	if err := c.allowTagged(caller, "CreateApiKeyCredentialProvider", in.Tags, arn, c.ARNs.Vault(caller.Account, iam.DefaultVault)); err != nil {
 		return nil, err
 	}
 	key, err := giveSecret("apiKey", "apiKeySecret", in.ApiKey, in.ApiKeySecretSource, in.ApiKeySecretConfig)

@@ -30,7 +30,7 @@ func (c *Control) CreateConsentPortal(ctx context.Context, caller iam.Caller, in
 	if isWorkloadARN(p.Source) {
 		resources = append(resources, p.Source)
 	}
-	if err := c.allow(caller, "CreateConsentPortal", resources...); err != nil {
+	if err := c.allowTagged(caller, "CreateConsentPortal", in.Tags, resources...); err != nil {
 		return nil, err
 	}
 	if err := checkTags(in.Tags); err != nil {

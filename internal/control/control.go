@@ -45,6 +45,11 @@ func (c *Control) allow(caller iam.Caller, operation string, resources ...string
 	return c.Gate.Allow(caller, access.Request{Action: service + operation, Resources: resources})
 }
 
+// allowTagged is the first call of every operation that gives tags.
+func (c *Control) allowTagged(caller iam.Caller, operation string, tags map[string]string, resources ...string) error {
+	return c.Gate.Allow(caller, access.Request{Action: service + operation, Resources: resources, RequestTags: tags})
+}
+
 // page opens the cursor of a list. A nextToken that is not of this list and account is refused; the refusal is recorded.
 func (c *Control) page(ctx context.Context, caller iam.Caller, operation string, nextToken *string, maxResults *int32, most int) (store.Page, error) {
 	p := store.Page{Limit: most}

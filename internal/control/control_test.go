@@ -84,7 +84,7 @@ func openIn(t testing.TB, dir string, out egress.Config) *bed {
 	client, err := egress.New(out)
 	must(t, err)
 	b.Control = control.New(control.Config{
-		Vault: v, Store: s, Gate: access.New(audit.New(s), v, metrics), Resolver: provider.NewResolver(provider.Presets, oauth.NewDiscovery(client, client.CheckURL)),
+		Vault: v, Store: s, Gate: access.New(audit.New(s), v, iam.ARNs{Region: "us-east-1"}, metrics), Resolver: provider.NewResolver(provider.Presets, oauth.NewDiscovery(client, client.CheckURL)),
 		ARNs: iam.ARNs{Region: "eu-west-1"}, CheckURL: client.CheckURL, PublicURL: publicURL,
 		OAuth: &oauth.Client{HTTP: client, NotSent: egress.NotSent}, Explorer: oauth.Explorer{HTTP: client, Check: client.CheckURL},
 	})

@@ -25,7 +25,7 @@ const clientSecretJSONKey = "client_secret"
 // CreateOauth2CredentialProvider registers a vendor's client.
 func (c *Control) CreateOauth2CredentialProvider(ctx context.Context, caller iam.Caller, in *wire.CreateOauth2CredentialProviderInput) (*wire.CreateOauth2CredentialProviderOutput, error) {
 	arn := c.ARNs.OAuth2Provider(caller.Account, in.Name)
-	if err := c.allow(caller, "CreateOauth2CredentialProvider", arn, c.ARNs.Vault(caller.Account, iam.DefaultVault)); err != nil {
+	if err := c.allowTagged(caller, "CreateOauth2CredentialProvider", in.Tags, arn, c.ARNs.Vault(caller.Account, iam.DefaultVault)); err != nil {
 		return nil, err
 	}
 	config, clientSecret, assertions, err := c.config(in.CredentialProviderVendor, in.Oauth2ProviderConfigInput, in.VendorHost)

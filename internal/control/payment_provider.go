@@ -18,7 +18,7 @@ import (
 // CreatePaymentCredentialProvider keeps the keys that sign requests to a payment vendor. Each is looked at now: one that cannot sign is not kept.
 func (c *Control) CreatePaymentCredentialProvider(ctx context.Context, caller iam.Caller, in *wire.CreatePaymentCredentialProviderInput) (*wire.CreatePaymentCredentialProviderOutput, error) {
 	arn := c.ARNs.PaymentProvider(caller.Account, in.Name)
-	if err := c.allow(caller, "CreatePaymentCredentialProvider", arn, c.ARNs.Vault(caller.Account, iam.DefaultVault)); err != nil {
+	if err := c.allowTagged(caller, "CreatePaymentCredentialProvider", in.Tags, arn, c.ARNs.Vault(caller.Account, iam.DefaultVault)); err != nil {
 		return nil, err
 	}
 	config, secrets, err := paymentConfig(in.CredentialProviderVendor, in.ProviderConfigurationInput)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"credence/internal/access"
 	"credence/internal/fault"
 	"credence/internal/iam"
 	"credence/internal/store"
@@ -59,7 +60,7 @@ func checkTags(tags map[string]string) error {
 
 // TagResource adds tags to a resource and replaces those of the same name.
 func (c *Control) TagResource(_ context.Context, caller iam.Caller, in *wire.TagResourceInput) (*wire.TagResourceOutput, error) {
-	if err := c.allow(caller, "TagResource", in.ResourceArn); err != nil {
+	if err := c.allowTagged(caller, "TagResource", in.Tags, in.ResourceArn); err != nil {
 		return nil, err
 	}
 	if err := checkTags(in.Tags); err != nil {
@@ -78,7 +79,7 @@ func (c *Control) TagResource(_ context.Context, caller iam.Caller, in *wire.Tag
 
 // UntagResource removes those of the named tags that the resource has.
 func (c *Control) UntagResource(_ context.Context, caller iam.Caller, in *wire.UntagResourceInput) (*wire.UntagResourceOutput, error) {
-	if err := c.allow(caller, "UntagResource", in.ResourceArn); err != nil {
+	if err := c.Gate.Allow(caller, access.Request{Action: service + "UntagResource", Resources: []string{in.ResourceArn}, TagKeys: in.TagKeys}); err != nil {
 		return nil, err
 	}
 	r, err := c.tagged(caller, in.ResourceArn)

@@ -15,7 +15,7 @@ import (
 // CreateWorkloadIdentity makes a workload identity.
 func (c *Control) CreateWorkloadIdentity(ctx context.Context, caller iam.Caller, in *wire.CreateWorkloadIdentityInput) (*wire.CreateWorkloadIdentityOutput, error) {
 	arn := c.ARNs.Workload(caller.Account, in.Name)
-	if err := c.allow(caller, "CreateWorkloadIdentity", c.ARNs.Directory(caller.Account), arn); err != nil {
+	if err := c.allowTagged(caller, "CreateWorkloadIdentity", in.Tags, c.ARNs.Directory(caller.Account), arn); err != nil {
 		return nil, err
 	}
 	if err := checkReturnURLs(in.AllowedResourceOauth2ReturnUrls); err != nil {

@@ -133,7 +133,7 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 	out.SetOwnListeners(own...)
 
 	arns := iam.ARNs{Region: cfg.Region}
-	gate := access.New(audit.New(st), v, metrics)
+	gate := access.New(audit.New(st), v, arns, metrics)
 	discovery := oauth.NewDiscovery(out, out.CheckURL)
 	presets := cfg.Presets
 	if presets == nil {

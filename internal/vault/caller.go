@@ -52,7 +52,7 @@ func (v *Vault) Caller(ctx context.Context, c sigv4.Credential) (iam.Caller, []b
 	if err != nil {
 		return iam.Caller{}, nil, err
 	}
-	return iam.Caller{Account: found.key.Account, ARN: found.arn, AccessKeyID: found.key.ID, Policies: found.policies}, signing, nil
+	return iam.Caller{Account: found.key.Account, ARN: found.arn, AccessKeyID: found.key.ID, Policies: found.policies, Kind: iam.KindUser, Name: found.key.User}, signing, nil
 }
 
 func unknownCaller() error {

@@ -22,7 +22,9 @@ const (
 	arn     = "arn:aws:bedrock-agentcore:us-east-1:" + alpha + ":workload-identity-directory/default"
 )
 
-func may(c iam.Caller) bool { return iam.Evaluate(&c, &iam.Request{Action: action, Resources: []string{arn}}).Allowed }
+func may(c iam.Caller) bool {
+	return iam.Evaluate(&c, &iam.Request{Action: action, Resources: []string{arn}}).Allowed
+}
 
 func (b *bed) newKey(t *testing.T, account, user string, replace bool) AccessKey {
 	t.Helper()
@@ -133,7 +135,7 @@ func TestChangesBiteAtOnce(t *testing.T) {
 	})
 	t.Run("a policy that cannot be read changes nothing", func(t *testing.T) {
 		before := b.dump(t)
-		if err := b.PutUserPolicy(alpha, "ada", "deny", `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"*","Resource":"*","Condition":{}}]}`); err == nil {
+		if err := b.PutUserPolicy(alpha, "ada", "deny", `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"StringIs":{"aws:username":"ada"}}}]}`); err == nil {
 			t.Error("taken")
 		}
 		if b.dump(t) != before {

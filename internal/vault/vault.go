@@ -112,3 +112,8 @@ func accountOf(key string) string { return key[:12] }
 
 // vaultID is the id of the one token vault of an account.
 const vaultID = iam.DefaultVault
+
+// Tags are those of a resource of an account, by the path of its ARN. They are read anew each time: only policies that ask for them pay for that.
+func (v *Vault) Tags(ctx context.Context, account, path string) (map[string]string, error) {
+	return v.store.Tags(ctx, account, path)
+}

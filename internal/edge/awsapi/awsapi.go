@@ -131,7 +131,7 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, op *row, labels ma
 	if err := door.WithinRate(op.rate, op.throttled, caller, op.Name); err != nil {
 		return nil, nil, err
 	}
-	caller.RequestID, caller.SourceIP = requestID, door.SourceIP(r, d.TrustedProxies)
+	caller.RequestID, caller.SourceIP, caller.Secure = requestID, door.SourceIP(r, d.TrustedProxies), door.Secure(r, d.TrustedProxies)
 	ctx, span := door.Trace(d.Tracer, r, op.Name, caller, start)
 	caller.Span = span
 	outside := &wire.Outside{Header: r.Header, Labels: labels}

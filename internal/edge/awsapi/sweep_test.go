@@ -301,6 +301,59 @@ func TestDenyAllSweep(t *testing.T) {
 	}
 }
 
+// Every resource that the specification names for an operation must be allowed: whoever is denied a single one of them is denied the operation.
+func TestEveryResourceIsChecked(t *testing.T) {
+	e := testenv.Start(t)
+	w := newWorld(t, e, e.Admin)
+	nobody, almost := e.NewUser(testenv.Account, "nobody", ""), e.NewUser(testenv.Account, "almost", "")
+	directory, agent := w.arn("workload-identity-directory/default"), w.arn("workload-identity-directory/default/workload-identity/agent")
+	tokenVault := w.arn("token-vault/default")
+	use := func(provider string) []string {
+		return []string{tokenVault + "/" + provider, tokenVault, agent, directory}
+	}
+	want := map[string][]string{
+		"GetWorkloadAccessToken": {directory, agent}, "GetWorkloadAccessTokenForJWT": {directory, agent}, "GetWorkloadAccessTokenForUserId": {directory, agent},
+		"GetResourceOauth2Token": use("oauth2credentialprovider/vendor"), "GetResourceApiKey": use("apikeycredentialprovider/keys"),
+		"GetResourcePaymentToken": use("paymentcredentialprovider/wallet"), "CompleteResourceTokenAuth": use("oauth2credentialprovider/vendor"),
+		"CreateWorkloadIdentity": {directory, agent + "3"}, "GetWorkloadIdentity": {directory, agent}, "UpdateWorkloadIdentity": {directory, agent}, "DeleteWorkloadIdentity": {directory, agent},
+		"ListWorkloadIdentities": {directory}, "GetTokenVault": {tokenVault}, "SetTokenVaultCMK": {tokenVault}, "ResetTokenVaultKeyMaterial": {tokenVault},
+		"TagResource": {agent}, "UntagResource": {agent}, "ListTagsForResource": {agent},
+	}
+	for kind, name := range map[string]string{"Oauth2": "oauth2credentialprovider/vendor", "ApiKey": "apikeycredentialprovider/keys", "Payment": "paymentcredentialprovider/wallet"} {
+		for _, verb := range []string{"Create", "Get", "Update", "Delete"} {
+			want[verb+kind+"CredentialProvider"] = []string{tokenVault + "/" + name, tokenVault}
+		}
+		want["Create"+kind+"CredentialProvider"][0] += "3"
+		want["List"+kind+"CredentialProviders"] = []string{tokenVault}
+	}
+	for _, op := range table() {
+		before := len(e.Audit(testenv.Account))
+		w.request(t, e, nobody, op)
+		resources := e.Audit(testenv.Account)[before].Resources
+		if named, ok := want[op.Name]; ok && !slices.Equal(slices.Sorted(slices.Values(named)), slices.Sorted(slices.Values(resources))) {
+			t.Errorf("%s is decided on %q, want %q", op.Name, resources, named)
+		}
+		for _, resource := range resources {
+			if op.Name == "CreateConsentPortal" && strings.Contains(resource, ":consent-portal/") {
+				continue // its id is made for each request
+			}
+			quoted, _ := json.Marshal(strings.ReplaceAll(resource, "*", "${*}"))
+			err := e.Server.Vault.PutUserPolicy(testenv.Account, "almost", "test", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"},{"Sid":"Single","Effect":"Deny","Action":"*","Resource":`+string(quoted)+`}]}`)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a := w.request(t, e, almost, op)
+			if says := " is not authorized to perform: " + op.Action + " on resource: " + resource + " with an explicit deny in an identity-based policy"; a.Status != 403 || !strings.HasSuffix(a.Message(), says) {
+				t.Errorf("%s without %s: %d %s", op.Name, resource, a.Status, a.Body)
+			}
+			events := e.Audit(testenv.Account)
+			if last := events[len(events)-1]; !strings.HasSuffix(last.Reason, `statement 2 "Single" denies `+resource) {
+				t.Errorf("%s without %s is recorded as %q", op.Name, resource, last.Reason)
+			}
+		}
+	}
+}
+
 // Handles of another account are answered, to the byte, like random ones.
 func TestForeignHandles(t *testing.T) {
 	e := testenv.Start(t, func(c *server.Config) { c.Dev = true })

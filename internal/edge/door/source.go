@@ -7,6 +7,19 @@ import (
 	"strings"
 )
 
+// Secure reports whether a request came over TLS: to us, or to a trusted proxy that says so.
+func Secure(r *http.Request, trusted []netip.Prefix) bool {
+	if r.TLS != nil || len(trusted) == 0 {
+		return r.TLS != nil
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || !slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(peer.Addr().Unmap()) }) {
+		return false
+	}
+	protocols := strings.Split(strings.Join(r.Header.Values("X-Forwarded-Proto"), ","), ",")
+	return strings.EqualFold(strings.TrimSpace(protocols[len(protocols)-1]), "https")
+}
+
 // SourceIP is where a request comes from: the peer, or, when that is a trusted proxy, the rightmost hop of X-Forwarded-For that is none. What stands
 // further left was written by whoever sent the request.
 func SourceIP(r *http.Request, trusted []netip.Prefix) netip.Addr {

@@ -121,7 +121,7 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, requestID string, 
 	if err := door.WithinRate(op.rate, op.throttled, caller, op.Name); err != nil {
 		return op, nil, nil, err
 	}
-	caller.RequestID, caller.SourceIP = requestID, door.SourceIP(r, d.TrustedProxies)
+	caller.RequestID, caller.SourceIP, caller.Secure = requestID, door.SourceIP(r, d.TrustedProxies), door.Secure(r, d.TrustedProxies)
 	ctx, span := door.Trace(d.Tracer, r, op.Name, caller, start)
 	caller.Span = span
 	returned := false
