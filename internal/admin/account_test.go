@@ -59,7 +59,10 @@ func TestDeleteAccount(t *testing.T) {
 		if _, err := b.DeleteAccount(ctx, c, &wire.DeleteAccountInput{AccountId: beta}); !errors.Is(err, fault.Validation) {
 			t.Error(err)
 		}
-		out, err := b.DeleteAccount(ctx, c, &wire.DeleteAccountInput{AccountId: alpha})
+		if _, err := b.DeleteAccount(ctx, c, &wire.DeleteAccountInput{AccountId: alpha}); !errors.Is(err, fault.Validation) {
+			t.Errorf("the operator's account was deleted without force: %v", err)
+		}
+		out, err := b.DeleteAccount(ctx, c, &wire.DeleteAccountInput{AccountId: alpha, Force: new(true)})
 		must(t, err)
 		if f, err := b.Vault.Frozen(ctx, alpha, "", "", ""); f == nil || err != nil || *out.PendingRevocations != 0 {
 			t.Errorf("not frozen at once: %v, %+v", err, out)

@@ -135,11 +135,11 @@ func installShared(ctx context.Context, cfg Config, metrics *telemetry.Metrics) 
 			err = errors.Join(err, in.close())
 		}
 	}()
-	switch has, err := in.store.HasAccessKey(ctx, cfg.AccountID, vault.AdminUser); {
+	switch done, err := in.store.Bootstrapped(ctx); {
 	case err != nil:
 		return nil, err
-	case has:
-		return in, nil
+	case done:
+		return in, checkAccount(ctx, in.store, cfg)
 	}
 	if err := checkAccount(ctx, in.store, cfg); err != nil && !errors.Is(err, errNoAccount) {
 		return nil, err
@@ -189,13 +189,13 @@ func (in *installation) bootstrapShared(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("the first account is being made by another replica: %w", err)
 	}
 	defer func() { _ = in.store.ReleaseLease(lease) }() // it ends by itself
-	if has, err := in.store.HasAccessKey(ctx, cfg.AccountID, vault.AdminUser); err != nil || has {
+	if done, err := in.store.Bootstrapped(ctx); err != nil || done {
 		return err
 	}
 	if err := in.vault.CreateAccount(cfg.AccountID); err != nil && !errors.Is(err, fault.Conflict) {
 		return err
 	}
-	if err := in.vault.PutUserPolicy(cfg.AccountID, vault.AdminUser, "administrator", iam.AllowAll); err != nil {
+	if err := in.vault.PutUserPolicy(cfg.AccountID, vault.AdminUser, vault.AdminPolicy, iam.AllowAll); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
@@ -255,7 +255,7 @@ func (in *installation) bootstrap(ctx context.Context, cfg Config) error {
 	if err := in.vault.CreateAccount(cfg.AccountID); err != nil {
 		return err
 	}
-	if err := in.vault.PutUserPolicy(cfg.AccountID, vault.AdminUser, "administrator", iam.AllowAll); err != nil {
+	if err := in.vault.PutUserPolicy(cfg.AccountID, vault.AdminUser, vault.AdminPolicy, iam.AllowAll); err != nil {
 		return err
 	}
 	credentials, err := in.newAdminKey(ctx, cfg)
@@ -307,7 +307,10 @@ func ResetKey(ctx context.Context, cfg Config) (*FirstStart, error) {
 	if in.first != nil { // it had none yet
 		return in.first, in.close()
 	}
-	credentials, err := in.newAdminKey(ctx, cfg)
+	var credentials []byte
+	if err = in.vault.ResetAdministrator(cfg.AccountID); err == nil {
+		credentials, err = in.newAdminKey(ctx, cfg)
+	}
 	if err == nil {
 		err = replace(filepath.Join(cfg.DataDir, credentialsFile), credentials)
 	}

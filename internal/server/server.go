@@ -165,13 +165,13 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 		return err
 	}
 	door := func(operations []awsapi.Operation) http.Handler {
-		return awsapi.New(awsapi.Config{Operations: operations, Lookup: v.Caller, TrustedProxies: cfg.TrustedProxies, Log: cfg.Log, Metrics: metrics, Limits: limits, Tracer: s.tracer})
+		return awsapi.New(awsapi.Config{Operations: operations, Lookup: v.Caller, Used: v.Used, TrustedProxies: cfg.TrustedProxies, Log: cfg.Log, Metrics: metrics, Limits: limits, Tracer: s.tracer})
 	}
 	scrape := promhttp.HandlerFor(metrics.Registry, promhttp.HandlerOpts{})
 	browsers := consent.New(consent.Config{Authorizations: brokerPlane, Secure: strings.HasPrefix(s.publicURL, "https://"), Log: cfg.Log, Tracer: s.tracer})
 
 	documents := issuer.New(issuer.Operations(adminPlane), cfg.Log)
-	tokens := sts.New(sts.Config{Operations: sts.Operations(adminPlane), Lookup: v.Caller, TrustedProxies: cfg.TrustedProxies, Log: cfg.Log, Metrics: metrics, Limits: limits, Tracer: s.tracer})
+	tokens := sts.New(sts.Config{Operations: sts.Operations(adminPlane), Lookup: v.Caller, Used: v.Used, TrustedProxies: cfg.TrustedProxies, Log: cfg.Log, Metrics: metrics, Limits: limits, Tracer: s.tracer})
 	api := awsapi.Operations(controlPlane, brokerPlane)
 	extensions := awsapi.Extensions(controlPlane, brokerPlane, adminPlane)
 	if private == public {
@@ -300,6 +300,7 @@ func (s *Server) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { s.purge(jobs) })
 	running.Go(func() { s.Vault.Watch(jobs) })
+	running.Go(func() { s.Vault.RecordKeyUses(jobs, s.cfg.Log) })
 	running.Go(func() { s.renewIssuerKeys(jobs) })
 	running.Go(func() { s.broker.RevokeTokens(jobs) })
 	running.Go(func() { s.broker.PollDevices(jobs) })

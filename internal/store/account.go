@@ -2,7 +2,7 @@ package store
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"time"
 
 	"credence/internal/fault"
@@ -28,17 +28,26 @@ func (s *Store) InsertMeta(name string, value []byte) error {
 	return s.write(func(t *tx) error { return t.exec(`INSERT INTO meta (name, value) VALUES ($1, $2)`, name, value) })
 }
 
-// InsertAccount adds an account with its keysets.
-func (s *Store) InsertAccount(account string, at time.Time, keysets []Keyset) error {
+// Administrator is the first user of an account.
+type Administrator struct {
+	User, PolicyName, Document string
+	Key                        AccessKey
+}
+
+// InsertAccount adds an account with its keysets; fault.Conflict when it exists or did. The first of all is the operator's. It may have an administrator from the beginning.
+func (s *Store) InsertAccount(account string, at time.Time, keysets []Keyset, administrators ...Administrator) error {
 	return s.write(func(t *tx) error {
-		var deleted int
+		var deleted, all int
 		if err := t.get([]any{&deleted}, `SELECT COUNT(*) FROM account_deletions WHERE account = $1`, account); err != nil {
 			return err
 		}
 		if deleted > 0 {
-			return fmt.Errorf("account %s was deleted, and its id does not come back: take another", account)
+			return fault.New(fault.Conflict, "Account %s was deleted, and its id does not come back: take another", account)
 		}
-		if err := t.exec(`INSERT INTO accounts (account, epoch, created_at) VALUES ($1, 1, $2)`, account, millis(at)); err != nil {
+		if err := t.get([]any{&all}, `SELECT (SELECT COUNT(*) FROM accounts) + (SELECT COUNT(*) FROM account_deletions)`); err != nil {
+			return err
+		}
+		if err := t.exec(`INSERT INTO accounts (account, operator, epoch, created_at) VALUES ($1, $2, 1, $3)`, account, all == 0, millis(at)); err != nil {
 			return err
 		}
 		for _, k := range keysets {
@@ -47,8 +56,43 @@ func (s *Store) InsertAccount(account string, at time.Time, keysets []Keyset) er
 				return err
 			}
 		}
+		for _, a := range administrators {
+			if err := t.ensureUser(account, a.User, at); err != nil {
+				return err
+			}
+			if err := t.putPolicy(Policy{account, UserPrincipal(a.User), a.PolicyName, a.Document, at}); err != nil {
+				return err
+			}
+			if err := t.insertAccessKey(a.Key); err != nil {
+				return err
+			}
+		}
 		return nil
 	})
+}
+
+// Account is an account of the installation.
+type Account struct {
+	ID          string
+	Operator    bool // it makes other accounts
+	CreatedAt   time.Time
+	DeletedFrom time.Time // zero: it is not being deleted
+}
+
+// EveryAccount lists the accounts that are there, with those that are being deleted.
+func (s *Store) EveryAccount(ctx context.Context) ([]Account, error) {
+	return readAll(ctx, s, func(r scanner) (a Account, err error) {
+		return a, r.Scan(&a.ID, &a.Operator, moment{&a.CreatedAt}, moment{&a.DeletedFrom})
+	}, `SELECT a.account, a.operator, a.created_at, COALESCE(d.requested_at, 0) FROM accounts a LEFT JOIN account_deletions d ON d.account = a.account ORDER BY a.account COLLATE "C"`)
+}
+
+// Operates tells whether an account is the operator's.
+func (s *Store) Operates(ctx context.Context, account string) (bool, error) {
+	is, err := readOne(ctx, s, func(r scanner) (is bool, err error) { return is, r.Scan(&is) }, `SELECT operator FROM accounts WHERE account = $1`, account)
+	if errors.Is(err, fault.NotFound) {
+		err = nil
+	}
+	return is, err
 }
 
 // Accounts lists all account ids.
@@ -77,68 +121,9 @@ func (s *Store) Keyset(ctx context.Context, account, purpose string) (Keyset, er
 	}, `SELECT account, purpose, id, key_id, sealed, version FROM keysets WHERE account = $1 AND purpose = $2`, account, purpose)
 }
 
-// PutUserPolicy adds or replaces a policy document of a user, whom it adds when missing.
-func (s *Store) PutUserPolicy(account, user, name, document string, at time.Time) error {
-	return s.write(func(t *tx) error {
-		if err := t.exec(`INSERT INTO users (account, name, created_at) VALUES ($1, $2, $3) ON CONFLICT (account, name) DO NOTHING`, account, user, millis(at)); err != nil {
-			return err
-		}
-		if err := t.exec(`INSERT INTO user_policies (account, user_name, name, document, updated_at) VALUES ($1, $2, $3, $4, $5)
-			ON CONFLICT (account, user_name, name) DO UPDATE SET document = excluded.document, updated_at = excluded.updated_at`,
-			account, user, name, document, millis(at)); err != nil {
-			return err
-		}
-		return t.bumpEpoch(account)
-	})
-}
-
 // BumpEpoch tells every replica that what it remembers of the account may be gone.
 func (s *Store) BumpEpoch(account string) error {
 	return s.write(func(t *tx) error { return t.bumpEpoch(account) })
-}
-
-// UserPolicies lists the policy documents of a user.
-func (s *Store) UserPolicies(ctx context.Context, account, user string) ([]string, error) {
-	return readAll(ctx, s, func(r scanner) (d string, err error) { return d, r.Scan(&d) },
-		`SELECT document FROM user_policies WHERE account = $1 AND user_name = $2 ORDER BY name COLLATE "C"`, account, user)
-}
-
-// AccessKey is one key of a user; Secret is sealed.
-type AccessKey struct {
-	ID        string
-	Account   string
-	User      string
-	Secret    []byte
-	CreatedAt time.Time
-}
-
-// InsertAccessKey adds a key; with replace, it is the user's only one from now on.
-func (s *Store) InsertAccessKey(k AccessKey, replace bool) error {
-	return s.write(func(t *tx) error {
-		if replace {
-			if err := t.exec(`DELETE FROM access_keys WHERE account = $1 AND user_name = $2`, k.Account, k.User); err != nil {
-				return err
-			}
-		}
-		if err := t.exec(`INSERT INTO access_keys (access_key_id, account, user_name, secret, created_at) VALUES ($1, $2, $3, $4, $5)`,
-			k.ID, k.Account, k.User, k.Secret, millis(k.CreatedAt)); err != nil {
-			return err
-		}
-		return t.bumpEpoch(k.Account)
-	})
-}
-
-// HasAccessKey reports whether a user has any access key.
-func (s *Store) HasAccessKey(ctx context.Context, account, user string) (bool, error) {
-	return readOne(ctx, s, func(r scanner) (has bool, err error) { return has, r.Scan(&has) },
-		`SELECT EXISTS (SELECT 1 FROM access_keys WHERE account = $1 AND user_name = $2)`, account, user)
-}
-
-// AccessKey finds a key by its id, whatever its account.
-func (s *Store) AccessKey(ctx context.Context, id string) (AccessKey, error) {
-	return readOne(ctx, s, func(r scanner) (k AccessKey, err error) {
-		return k, r.Scan(&k.ID, &k.Account, &k.User, &k.Secret, moment{&k.CreatedAt})
-	}, `SELECT access_key_id, account, user_name, secret, created_at FROM access_keys WHERE access_key_id = $1`, id)
 }
 
 // TrustedIssuer is an issuer of user JWTs that an account accepts.

@@ -31,18 +31,20 @@ func (s *Store) AccountDeletion(ctx context.Context, account string) (AccountDel
 	return readOne(ctx, s, scanAccountDeletion, accountDeletion+` WHERE d.account = $1`, account)
 }
 
-// DeleteAccount begins to delete an account: it is frozen for ever, every grant goes to the outbox, and every consent in flight ends. It may be repeated. The last account is
-// deleted only with force; otherwise the answer is fault.Conflict.
+// DeleteAccount begins to delete an account: it is frozen for ever, every grant goes to the outbox, and every consent in flight ends. It may be repeated. The last account and
+// the operator's are deleted only with force; otherwise the answer is fault.Conflict.
 func (s *Store) DeleteAccount(account, by string, force bool) error {
 	return s.write(func(t *tx) error {
 		if err := t.change(fault.NotFound, `UPDATE accounts SET epoch = epoch + 1 WHERE account = $1`, account); err != nil {
 			return err
 		}
-		var others int
-		if err := t.get([]any{&others}, `SELECT COUNT(*) FROM accounts a WHERE a.account <> $1 AND NOT EXISTS (SELECT 1 FROM account_deletions d WHERE d.account = a.account)`, account); err != nil {
+		var begun, needed bool
+		if err := t.get([]any{&begun, &needed}, `SELECT EXISTS (SELECT 1 FROM account_deletions d WHERE d.account = $1),
+			operator OR NOT EXISTS (SELECT 1 FROM accounts a WHERE a.account <> $2 AND NOT EXISTS (SELECT 1 FROM account_deletions d WHERE d.account = a.account))
+			FROM accounts WHERE account = $3`, account, account, account); err != nil {
 			return err
 		}
-		if others == 0 && !force {
+		if needed && !begun && !force {
 			return fault.Conflict
 		}
 		if err := t.exec(`INSERT INTO account_deletions (account, requested_by, requested_at, shredded_at) VALUES ($1, $2, {now}, 0) ON CONFLICT (account) DO NOTHING`, account, by); err != nil {

@@ -19,6 +19,7 @@ func TestShredAccount(t *testing.T) {
 		putElsewhere("g", "w", "u")
 		s.addWebhook(t, "1", "all")
 		must(t, s.AppendAudit([]audit.Batch{{Account: "1", ID: "1", Time: noon, Events: []byte("e\n")}}))
+		want(t, s.DeleteAccount(alpha, "arn", false), fault.Conflict) // it is the operator's
 		must(t, s.DeleteAccount("1", "arn", false))
 		must(t, s.DeleteAccount("1", "arn", false)) // once more
 		d, err := s.AccountDeletion(t.Context(), "1")

@@ -212,26 +212,6 @@ func TestAccountsKeysetsAndKeys(t *testing.T) {
 		v, err := s.Meta(ctx, "m")
 		must(t, err)
 		same(t, v, []byte{7})
-
-		must(t, s.PutUserPolicy(alpha, "admin", "all", "one", noon))
-		must(t, s.PutUserPolicy(alpha, "admin", "all", "two", noon))
-		must(t, s.PutUserPolicy(alpha, "admin", "more", "three", noon))
-		docs, err := s.UserPolicies(ctx, alpha, "admin")
-		must(t, err)
-		same(t, docs, []string{"two", "three"})
-		docs, err = s.UserPolicies(ctx, beta, "admin")
-		must(t, err)
-		same(t, docs, []string(nil))
-
-		one := AccessKey{"AKIAONE", alpha, "admin", []byte{1}, noon}
-		must(t, s.InsertAccessKey(one, false))
-		want(t, s.InsertAccessKey(one, false), fault.Conflict)
-		got, err := s.AccessKey(ctx, "AKIAONE")
-		must(t, err)
-		same(t, got, one)
-		must(t, s.InsertAccessKey(AccessKey{"AKIATWO", alpha, "admin", []byte{2}, noon}, true))
-		_, err = s.AccessKey(ctx, "AKIAONE")
-		want(t, err, fault.NotFound)
 	})
 }
 

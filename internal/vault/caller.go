@@ -7,8 +7,11 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/tink-crypto/tink-go/v2/aead"
 
 	"credence/internal/fault"
 	"credence/internal/iam"
@@ -17,8 +20,11 @@ import (
 	"credence/internal/store"
 )
 
-// AdminUser is the first administrator of an account.
-const AdminUser = "admin"
+// AdminUser is the first administrator of an account, and AdminPolicy what lets it do everything.
+const (
+	AdminUser   = "admin"
+	AdminPolicy = "administrator"
+)
 
 // caller is an access key with its user's policies; its secret stays sealed.
 type caller struct {
@@ -64,19 +70,30 @@ func (v *Vault) loadCaller(ctx context.Context, id string) (*caller, error) {
 	if err != nil {
 		return nil, err
 	}
-	docs, err := v.store.UserPolicies(ctx, k.Account, k.User)
+	if !k.Active {
+		return nil, fault.NotFound // as one that never was
+	}
+	documents, err := v.store.Policies(ctx, k.Account, store.UserPrincipal(k.User))
 	if err != nil {
 		return nil, err
 	}
 	c := &caller{key: k, arn: iam.User(k.Account, k.User), signing: map[signingScope][]byte{}}
-	for _, d := range docs {
-		p, err := iam.ParsePolicy([]byte(d))
-		if err != nil {
-			return nil, fmt.Errorf("a stored policy of %s: %w", c.arn, err)
-		}
-		c.policies = append(c.policies, p)
+	if c.policies, err = parsePolicies(documents); err != nil {
+		return nil, fmt.Errorf("%s: %w", c.arn, err)
 	}
 	return c, nil
+}
+
+func parsePolicies(documents []store.Policy) ([]*iam.Policy, error) {
+	var policies []*iam.Policy
+	for _, d := range documents {
+		p, err := iam.ParsePolicy([]byte(d.Document))
+		if err != nil {
+			return nil, fmt.Errorf("the stored policy %q: %w", d.Name, err)
+		}
+		policies = append(policies, p)
+	}
+	return policies, nil
 }
 
 func (v *Vault) signingKey(ctx context.Context, c *caller, scope signingScope) ([]byte, error) {
@@ -110,14 +127,42 @@ type AccessKey struct {
 
 // CreateAccount makes an account with keysets of its own; fault.Conflict when it exists.
 func (v *Vault) CreateAccount(account string) error {
-	if !iam.ValidAccount(account) {
-		return fmt.Errorf("account id %q: must be 12 digits and not 000000000000", account)
-	}
-	keysets, err := newKeysets(context.Background(), v.kek, account)
+	keysets, err := v.newAccount(account)
 	if err != nil {
 		return err
 	}
 	return v.store.InsertAccount(account, time.Now(), keysets)
+}
+
+func (v *Vault) newAccount(account string) ([]store.Keyset, error) {
+	if !iam.ValidAccount(account) {
+		return nil, fmt.Errorf("account id %q: must be 12 digits and not 000000000000", account)
+	}
+	return newKeysets(context.Background(), v.kek, account)
+}
+
+// CreateAdministeredAccount makes an account whose user AdminUser has the access key that it returns, and may do everything; fault.Conflict when it exists or did.
+func (v *Vault) CreateAdministeredAccount(ctx context.Context, account string) (AccessKey, error) {
+	keysets, err := v.newAccount(account)
+	if err != nil {
+		return AccessKey{}, err
+	}
+	// The key becomes durable together with the account that seals it: nobody can make another one later in the operator's name.
+	i := slices.IndexFunc(keysets, func(k store.Keyset) bool { return k.Purpose == purposeRows })
+	handle, err := openKeyset(ctx, keysets[i], v.kek.aead)
+	if err != nil {
+		return AccessKey{}, fault.Wrap(fault.Decryption, err, "the new keys of account %s cannot be opened", account)
+	}
+	rows, err := aead.New(handle)
+	if err != nil {
+		return AccessKey{}, err
+	}
+	key, now := NewAccessKey(), time.Now()
+	row := store.AccessKey{ID: key.ID, Account: account, User: AdminUser, Active: true, CreatedAt: now}
+	if row.Secret, err = accessKeyPlace(row).seal(rows, []byte(key.Secret.Reveal())); err != nil {
+		return AccessKey{}, err
+	}
+	return key, v.store.InsertAccount(account, now, keysets, store.Administrator{User: AdminUser, PolicyName: AdminPolicy, Document: iam.AllowAll, Key: row})
 }
 
 // PutUserPolicy gives a user a policy document, or replaces the one of that name; the user is made when missing.
@@ -125,34 +170,67 @@ func (v *Vault) PutUserPolicy(account, user, name, document string) error {
 	if _, err := iam.ParsePolicy([]byte(document)); err != nil {
 		return err
 	}
-	if err := v.store.PutUserPolicy(account, user, name, document, time.Now()); err != nil {
-		return err
-	}
-	v.callers.forgetAll() // keyed by access key; policy writes are rare
-	return nil
+	return v.ChangePrincipals(func(s *store.Store) error { return s.PutUserPolicy(account, user, name, document, time.Now()) })
 }
+
+// ChangePrincipals makes a change of users, roles, access keys or policies; the next request obeys it.
+func (v *Vault) ChangePrincipals(change func(*store.Store) error) error {
+	defer v.callers.forgetAll() // keyed by access key; such writes are rare
+	return change(v.store)
+}
+
+// ResetAdministrator has AdminUser of an account, who is made when missing, do everything, whatever its policies say: they end.
+func (v *Vault) ResetAdministrator(account string) error {
+	return v.ChangePrincipals(func(s *store.Store) error {
+		return s.ReplaceUserPolicies(account, AdminUser, AdminPolicy, iam.AllowAll, time.Now())
+	})
+}
+
+// Administers tells whether a user may give rights, whatever else is asked of a request: store.Administers.
+func Administers(user string, documents []store.Policy) bool {
+	policies, err := parsePolicies(documents)
+	if err != nil || len(documents) == 0 {
+		return false
+	}
+	return iam.Evaluate(policies, "credence:PutUserPolicy", iam.User(documents[0].Account, user)).Allowed
+}
+
+// keyPrefix begins the id of an access key of a user, as AWS has it; that of a session begins otherwise.
+const keyPrefix = "AKIA"
 
 // NewAccessKey makes an access key that nobody has yet.
 func NewAccessKey() AccessKey {
 	random := make([]byte, 10+30)
 	_, _ = rand.Read(random) // never fails
 	return AccessKey{
-		ID:     "AKIA" + base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(random[:10]),
+		ID:     keyPrefix + base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(random[:10]),
 		Secret: secret.New(base64.StdEncoding.EncodeToString(random[10:])),
 	}
 }
 
-// InsertAccessKey gives an access key to a user; with replace, every other key of the user ends.
-func (v *Vault) InsertAccessKey(ctx context.Context, account, user string, k AccessKey, replace bool) (err error) {
-	row := store.AccessKey{ID: k.ID, Account: account, User: user, CreatedAt: time.Now()}
-	if row.Secret, err = v.seal(ctx, accessKeyPlace(row), []byte(k.Secret.Reveal())); err != nil {
+// InsertAccessKey gives an access key to a user, who is made when missing; with replace, every other key of the user ends.
+func (v *Vault) InsertAccessKey(ctx context.Context, account, user string, k AccessKey, replace bool) error {
+	row, err := v.sealAccessKey(ctx, account, user, k)
+	if err != nil {
 		return err
 	}
-	if err := v.store.InsertAccessKey(row, replace); err != nil {
-		return err
+	return v.ChangePrincipals(func(s *store.Store) error { return s.InsertAccessKey(row, replace) })
+}
+
+// AddAccessKey makes an access key for a user that exists; fault.Quota when there are as many as may be.
+func (v *Vault) AddAccessKey(ctx context.Context, account, user string) (AccessKey, store.AccessKey, error) {
+	k := NewAccessKey()
+	row, err := v.sealAccessKey(ctx, account, user, k)
+	if err != nil {
+		return AccessKey{}, row, err
 	}
-	v.callers.forgetAll()
-	return nil
+	return k, row, v.ChangePrincipals(func(s *store.Store) error { return s.AddAccessKey(row) })
+}
+
+func (v *Vault) sealAccessKey(ctx context.Context, account, user string, k AccessKey) (row store.AccessKey, err error) {
+	row = store.AccessKey{ID: k.ID, Account: account, User: user, Active: true, CreatedAt: time.Now()}
+	row.Secret, err = v.seal(ctx, accessKeyPlace(row), []byte(k.Secret.Reveal()))
+	return row, err
 }
 
 // CreateAccessKey makes an access key for a user; with replace, every other key of the user ends.

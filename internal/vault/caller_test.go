@@ -205,9 +205,9 @@ func TestCallerWhenSomethingIsBroken(t *testing.T) {
 		}
 	}
 	t.Run("a stored policy", func(t *testing.T) {
-		b.exec(t, `UPDATE user_policies SET document = '{}' WHERE user_name = 'ada'`)
+		b.exec(t, `UPDATE principal_policies SET document = '{}' WHERE principal = 'user/ada'`)
 		wantOurs(t, "arn:aws:iam::111111111111:user/ada")
-		b.exec(t, `UPDATE user_policies SET document = ? WHERE user_name = 'ada'`, readAll)
+		b.exec(t, `UPDATE principal_policies SET document = ? WHERE principal = 'user/ada'`, readAll)
 	})
 	t.Run("the database", func(t *testing.T) {
 		v := b.restart(t)

@@ -34,6 +34,7 @@ type Vault struct {
 	epochs         *epochs
 	looked, missed interface{ Inc() }
 
+	uses      keyUses
 	callers   *cache[*caller]
 	workloads *cache[store.Workload]
 	providers *cache[*OAuth2Provider]

@@ -32,6 +32,8 @@ var patterns = map[string]*pattern{
 	"tokenEndpointAuthMethod":         {source: `(client_secret_post|client_secret_basic)`},
 	"httpMethod":                      {source: `[A-Za-z0-9!#$%&'*+.^_|~-]+`},
 	"dpopNonce":                       {source: `[\x21\x23-\x5B\x5D-\x7E]+`},
+	"principalName":                   {source: `[A-Za-z0-9_+=,.@-]+`},
+	"accessKeyId":                     {source: `[A-Z0-9_]+`},
 	"claimName":                       {source: `[A-Za-z0-9_.:#-]+`},
 	"kmsKeyArn":                       {source: `arn:aws(|-cn|-us-gov):kms:[a-zA-Z0-9-]*:[0-9]{12}:key/[a-zA-Z0-9-]{36}`},
 	"kmsKeyId":                        {source: `(arn:aws(|-cn|-us-gov):kms:[a-zA-Z0-9-]*:[0-9]{12}:key/)?[a-zA-Z0-9-]{36}`},

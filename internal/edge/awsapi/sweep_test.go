@@ -43,8 +43,16 @@ type world struct {
 	signer    string // the ARN of a key for client assertions
 	grant     string // the id of one of agent's
 	bound     string // an access token of provider bound that is bound to a key
+	accessKey string // of user bob
 	signIn    string // the ARN of a provider at which its users sign in
 }
+
+// A policy and a trust policy, the former as it stands in JSON.
+const (
+	anyPolicy   = `{\"Version\":\"2012-10-17\",\"Statement\":{\"Effect\":\"Allow\",\"Action\":\"*\",\"Resource\":\"*\"}}`
+	trustPolicy = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"Federated":"https://idp.example"},"Action":"sts:AssumeRoleWithWebIdentity",` +
+		`"Condition":{"StringEquals":{"idp.example:aud":"credence","idp.example:sub":"agent"}}}}`
+)
 
 // newWorld makes what every operation needs: two of everything that is listed, a grant in flight.
 func newWorld(t *testing.T, e *testenv.Env, p testenv.Principal) world {
@@ -90,6 +98,23 @@ func newWorld(t *testing.T, e *testenv.Env, p testenv.Principal) world {
 		}
 		*to = key.KeyArn
 	}
+	trust := strings.ReplaceAll(trustPolicy, `"`, `\"`)
+	for _, call := range [][2]string{
+		{"CreateUser", `{"userName":"bob"}`}, {"CreateUser", `{"userName":"carol"}`},
+		{"PutUserPolicy", `{"userName":"bob","policyName":"p","policyDocument":"` + anyPolicy + `"}`},
+		{"CreateRole", `{"roleName":"agent","assumeRolePolicyDocument":"` + trust + `"}`}, {"CreateRole", `{"roleName":"agent2","assumeRolePolicyDocument":"` + trust + `"}`},
+		{"PutRolePolicy", `{"roleName":"agent","policyName":"p","policyDocument":"` + anyPolicy + `"}`},
+	} {
+		if a := p.Call("/credence/"+call[0], call[1]); a.Status/100 != 2 {
+			t.Fatalf("%s: %s", call[0], a.Body)
+		}
+	}
+	var key struct{ AccessKeyId, SecretAccessKey string }
+	if a := p.Call("/credence/CreateAccessKey", `{"userName":"bob"}`); json.Unmarshal([]byte(a.Body), &key) != nil || key.SecretAccessKey == "" {
+		t.Fatal(a.Body)
+	}
+	w.accessKey = key.AccessKeyId
+	e.Plant(key.SecretAccessKey)
 	var hook struct{ Secret string }
 	if a := p.Call("/credence/PutWebhook", `{"name":"hook","url":"http://127.0.0.1:9/"}`); json.Unmarshal([]byte(a.Body), &hook) != nil || hook.Secret == "" {
 		t.Fatal(a.Body)
@@ -233,6 +258,32 @@ func (w world) body(t *testing.T, e *testenv.Env, operation string) string {
 		"Freeze":                     `{"target":{"workloadName":"agent2"}}`,
 		"Unfreeze":                   `{"target":{"workloadName":"agent2"}}`,
 		"ListFreezes":                `{}`,
+		"CreateAccount":              `{"accountId":"333333333333"}`,
+		"ListAccounts":               `{}`,
+		"CreateUser":                 `{"userName":"dora","tags":{"team":"x"}}`,
+		"GetUser":                    `{"userName":"bob"}`,
+		"ListUsers":                  `{}`,
+		"UpdateUser":                 `{"userName":"bob","tags":{}}`,
+		"DeleteUser":                 `{"userName":"carol"}`,
+		"CreateAccessKey":            `{"userName":"bob"}`,
+		"ListAccessKeys":             `{"userName":"bob"}`,
+		"PutUserPolicy":              `{"userName":"bob","policyName":"q","policyDocument":"` + anyPolicy + `"}`,
+		"GetUserPolicy":              `{"userName":"bob","policyName":"p"}`,
+		"ListUserPolicies":           `{"userName":"bob"}`,
+		"DeleteUserPolicy":           `{"userName":"bob","policyName":"p"}`,
+		"CreateRole":                 `{"roleName":"agent3","assumeRolePolicyDocument":"` + strings.ReplaceAll(trustPolicy, `"`, `\"`) + `"}`,
+		"GetRole":                    `{"roleName":"agent"}`,
+		"ListRoles":                  `{}`,
+		"UpdateRole":                 `{"roleName":"agent","maxSessionDuration":900}`,
+		"UpdateAssumeRolePolicy":     `{"roleName":"agent","policyDocument":"` + strings.ReplaceAll(trustPolicy, `"`, `\"`) + `"}`,
+		"DeleteRole":                 `{"roleName":"agent2"}`,
+		"RevokeRoleSessions":         `{"roleName":"agent"}`,
+		"PutRolePolicy":              `{"roleName":"agent","policyName":"q","policyDocument":"` + anyPolicy + `"}`,
+		"GetRolePolicy":              `{"roleName":"agent","policyName":"p"}`,
+		"ListRolePolicies":           `{"roleName":"agent"}`,
+		"DeleteRolePolicy":           `{"roleName":"agent","policyName":"p"}`,
+		"UpdateAccessKey":            `{"userName":"bob","accessKeyId":"` + w.accessKey + `","status":"Inactive"}`,
+		"DeleteAccessKey":            `{"userName":"bob","accessKeyId":"` + w.accessKey + `"}`,
 		"DeleteAccount":              `{"accountId":"` + testenv.Account + `","force":true}`,
 		"ImportGrants": `{"grants":[{"workloadName":"agent","resourceCredentialProviderName":"vendor","user":{"userId":"bob"},"scopes":["read"],` +
 			`"refreshToken":"planted-refresh-token-value"}]}`,
@@ -369,6 +420,7 @@ func TestForeignHandles(t *testing.T) {
 		cursors:   map[string]string{},
 		bound:     strings.Repeat("T", 40),
 		portal:    "portal-aaaaaaaaaa",
+		accessKey: "AKIAAAAAAAAAAAAAAAAA",
 		signIn:    mine.arn("token-vault/default/oauth2credentialprovider/none"),
 		vaultKey:  mine.keyARN("00000000-0000-0000-0000-000000000000"),
 		signer:    mine.keyARN("00000000-0000-0000-0000-000000000001"),
@@ -381,7 +433,7 @@ func TestForeignHandles(t *testing.T) {
 		"ListWorkloadIdentities": "ListOauth2CredentialProviders", "ListOauth2CredentialProviders": "ListApiKeyCredentialProviders", "ListApiKeyCredentialProviders": "ListPaymentCredentialProviders",
 		"ListPaymentCredentialProviders": "ListConsentPortals", "ListConsentPortals": "ListGrants", "ListGrants": "ListWorkloadIdentities",
 	}
-	names := strings.NewReplacer(theirs.grant, random.grant, theirs.portal, random.portal, theirs.signIn, random.signIn, theirs.vaultKey, random.vaultKey, theirs.signer, random.signer,
+	names := strings.NewReplacer(theirs.accessKey, random.accessKey, theirs.grant, random.grant, theirs.portal, random.portal, theirs.signIn, random.signIn, theirs.vaultKey, random.vaultKey, theirs.signer, random.signer,
 		strings.TrimPrefix(theirs.vaultKey, theirs.keyARN("")), strings.TrimPrefix(random.vaultKey, mine.keyARN(""))) // what the request itself says is told back
 	same := func(t *testing.T, path, foreign, unknown string) {
 		t.Helper()

@@ -38,8 +38,9 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	Log            *slog.Logger
 	Metrics        *telemetry.Metrics
-	Limits         *quota.Limits     // nil: none
-	Tracer         *telemetry.Tracer // nil makes no spans
+	Used           func(c iam.Caller, service string) // is told of every request that is verified; nil: nobody is
+	Limits         *quota.Limits                      // nil: none
+	Tracer         *telemetry.Tracer                  // nil makes no spans
 }
 
 // Door is the http.Handler, of POST at the one path Path.
@@ -117,6 +118,9 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, requestID string, 
 	caller, err := sigv4.Verify(r, body, SigningName, time.Now(), d.Lookup)
 	if err != nil {
 		return op, nil, nil, err
+	}
+	if d.Used != nil {
+		d.Used(caller, SigningName)
 	}
 	if err := door.WithinRate(op.rate, op.throttled, caller, op.Name); err != nil {
 		return op, nil, nil, err

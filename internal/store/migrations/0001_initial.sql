@@ -8,9 +8,10 @@ CREATE TABLE meta (
     value BYTEA NOT NULL
 );
 
--- epoch rises with every revocation, deletion and policy write of the account.
+-- epoch rises with every revocation, deletion and policy write of the account. The operator's account is the first of the installation; it makes the others.
 CREATE TABLE accounts (
     account    TEXT NOT NULL PRIMARY KEY,
+    operator   BOOLEAN NOT NULL,
     epoch      BIGINT NOT NULL,
     created_at BIGINT NOT NULL
 );
@@ -70,28 +71,51 @@ CREATE TABLE issuer_keys (
 );
 CREATE UNIQUE INDEX issuer_keys_generation ON issuer_keys (account, algorithm, generation);
 
+-- id is random per creation, here and in roles. tags is a JSON object.
 CREATE TABLE users (
     account    TEXT NOT NULL,
     name       TEXT NOT NULL,
+    id         TEXT NOT NULL,
+    tags       TEXT NOT NULL,
     created_at BIGINT NOT NULL,
     PRIMARY KEY (account, name)
 );
 
-CREATE TABLE user_policies (
+-- max_session is in seconds. Sessions that were issued up to revoked_before count no more.
+CREATE TABLE roles (
+    account        TEXT NOT NULL,
+    name           TEXT NOT NULL,
+    id             TEXT NOT NULL,
+    description    TEXT NOT NULL,
+    trust_policy   TEXT NOT NULL,
+    every_subject  BOOLEAN NOT NULL,
+    max_session    BIGINT NOT NULL,
+    revoked_before BIGINT NOT NULL,
+    tags           TEXT NOT NULL,
+    created_at     BIGINT NOT NULL,
+    updated_at     BIGINT NOT NULL,
+    PRIMARY KEY (account, name)
+);
+
+-- principal is user/NAME or role/NAME.
+CREATE TABLE principal_policies (
     account    TEXT NOT NULL,
-    user_name  TEXT NOT NULL,
+    principal  TEXT NOT NULL,
     name       TEXT NOT NULL,
     document   TEXT NOT NULL,
     updated_at BIGINT NOT NULL,
-    PRIMARY KEY (account, user_name, name)
+    PRIMARY KEY (account, principal, name)
 );
 
--- An access key id alone finds its account: it is the first thing a request shows.
+-- An access key id alone finds its account: it is the first thing a request shows. used_at is at most a minute or so behind, 0 when the key was never used.
 CREATE TABLE access_keys (
     access_key_id TEXT NOT NULL PRIMARY KEY,
     account       TEXT NOT NULL,
     user_name     TEXT NOT NULL,
     secret        BYTEA NOT NULL,
+    active        BOOLEAN NOT NULL,
+    used_at       BIGINT NOT NULL,
+    used_service  TEXT NOT NULL,
     created_at    BIGINT NOT NULL
 );
 CREATE INDEX access_keys_user ON access_keys (account, user_name);
