@@ -133,6 +133,34 @@ func (g *Gate) decide(ctx context.Context, c iam.Caller, r Request) error {
 	return fault.New(fault.AccessDenied, "%s", d.Explain(&c, r.Action))
 }
 
+// AllowTrusted is Allow where the resource has a policy of its own, too: trust is what the trust policy of a role decided of c.
+func (g *Gate) AllowTrusted(c iam.Caller, r Request, trust iam.Decision) error {
+	if err := g.decide(c, r); err != nil {
+		return err
+	}
+	if trust.Allowed {
+		return g.record(c, r, audit.Allowed, "")
+	}
+	trust.Resource = r.Resources[0]
+	if err := g.record(c, r, audit.Denied, trust.Reason()); err != nil {
+		return err
+	}
+	return fault.New(fault.AccessDenied, "%s", trust.Explain(&c, r.Action))
+}
+
+// AllowStranger records what the trust policy of a role decided of somebody who signed nothing. c names him as far as it was verified; denied is what he is told, which
+// is nothing of the role.
+func (g *Gate) AllowStranger(c iam.Caller, r Request, trust iam.Decision, denied error) error {
+	if trust.Allowed {
+		return g.record(c, r, audit.Allowed, "")
+	}
+	trust.Resource = r.Resources[0]
+	if err := g.record(c, r, audit.Denied, trust.Reason()); err != nil {
+		return err
+	}
+	return denied
+}
+
 // AllowEveryone records r, of an operation that is open to whoever signs a request. It answers nil, or an Internal fault when nothing could be recorded.
 func (g *Gate) AllowEveryone(c iam.Caller, r Request) error { return g.record(c, r, audit.Allowed, "") }
 
@@ -153,6 +181,9 @@ func (g *Gate) record(c iam.Caller, r Request, o audit.Outcome, reason string) e
 	c.Span.Touch(r.Resources)
 	e := audit.Event{Account: c.Account, Caller: c.ARN, AccessKey: c.AccessKeyID, RequestID: c.RequestID, TraceID: c.Span.TraceID(), Action: r.Action, Resources: r.Resources,
 		Workload: r.Workload, User: r.User, Outcome: o, Reason: reason}
+	if c.Session != nil {
+		e.Subject = c.Session.Subject
+	}
 	if c.SourceIP.IsValid() {
 		e.SourceIP = c.SourceIP.String()
 	}

@@ -29,6 +29,8 @@ type Config struct {
 	// PublicURL, without a slash at the end, is where accounts are issuers.
 	PublicURL string
 
+	WebIdentities WebIdentities // of those who assume roles
+
 	HTTP       webhook.Doer // to webhooks
 	Deliveries Deliveries
 	Metrics    *telemetry.Metrics

@@ -50,7 +50,7 @@ func (a *Admin) CreateRole(_ context.Context, c iam.Caller, in *wire.CreateRoleI
 		return nil, err
 	}
 	everySubject := or(in.TrustEverySubject, false)
-	if err := a.checkTrust("assumeRolePolicyDocument", in.AssumeRolePolicyDocument, everySubject); err != nil {
+	if err := a.checkTrust(c, "assumeRolePolicyDocument", in.AssumeRolePolicyDocument, everySubject); err != nil {
 		return nil, err
 	}
 	now := time.Now()
@@ -129,7 +129,7 @@ func (a *Admin) UpdateAssumeRolePolicy(_ context.Context, c iam.Caller, in *wire
 		return nil, err
 	}
 	everySubject := or(in.TrustEverySubject, false)
-	if err := a.checkTrust("policyDocument", in.PolicyDocument, everySubject); err != nil {
+	if err := a.checkTrust(c, "policyDocument", in.PolicyDocument, everySubject); err != nil {
 		return nil, err
 	}
 	_, err := a.writeRole(c, in.RoleName, func(r *store.Role) { r.TrustPolicy, r.EverySubject = in.PolicyDocument, everySubject })
@@ -160,7 +160,7 @@ func (a *Admin) RevokeRoleSessions(_ context.Context, c iam.Caller, in *wire.Rev
 	}
 	var r store.Role
 	err := a.Vault.ChangePrincipals(func(s *store.Store) (err error) {
-		r, err = s.RevokeRoleSessions(c.Account, in.RoleName, before)
+		r, err = s.RevokeRoleSessions(c.Account, in.RoleName, before, in.IssuedBefore == nil)
 		return err
 	})
 	return &wire.RevokeRoleSessionsOutput{RevokedBefore: wire.Time{Time: r.RevokedBefore}}, aboutRole(err, c, in.RoleName)

@@ -2,13 +2,10 @@ package admin
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base32"
 	"regexp"
 	"time"
 
 	"credence/internal/access"
-	"credence/internal/fault"
 	"credence/internal/iam"
 	"credence/internal/vault"
 	"credence/internal/wire"
@@ -19,9 +16,7 @@ func (a *Admin) GetCallerIdentity(_ context.Context, c iam.Caller, _ *wire.GetCa
 	if err := a.Gate.AllowEveryone(c, access.Request{Action: "sts:GetCallerIdentity", Resources: []string{c.ARN}}); err != nil {
 		return nil, err
 	}
-	// AWS gives every principal an id of this form. Ours have names alone, so it is one of the name.
-	sum := sha256.Sum256([]byte(c.ARN))
-	return &wire.GetCallerIdentityOutput{Arn: c.ARN, Account: c.Account, UserId: "AIDA" + base32.StdEncoding.EncodeToString(sum[:])[:17]}, nil
+	return &wire.GetCallerIdentityOutput{Arn: c.ARN, Account: c.Account, UserId: c.UserID}, nil
 }
 
 // sessionTag is what keys and values of tags are made of (AWS STS API Reference, data type Tag).
@@ -32,15 +27,9 @@ func (a *Admin) GetWebIdentityToken(ctx context.Context, c iam.Caller, in *wire.
 	if err := a.Gate.AllowIssue(ctx, c, access.Request{Action: "sts:GetWebIdentityToken", Resources: []string{c.ARN}}); err != nil {
 		return nil, err
 	}
-	tags := map[string]string{}
-	for _, t := range in.Tags {
-		if _, twice := tags[t.Key]; twice {
-			return nil, fault.Invalid("Tags", "has the key %q twice", t.Key)
-		}
-		if !sessionTag.MatchString(t.Key) || !sessionTag.MatchString(t.Value) {
-			return nil, fault.Invalid("Tags", "may have letters, digits, spaces and _.:/=+-@ in keys and values; the key %q or its value has others", t.Key)
-		}
-		tags[t.Key] = t.Value
+	tags, err := tagsOfRequest(in.Tags)
+	if err != nil {
+		return nil, err
 	}
 	token, expires, err := a.Vault.SignIDToken(ctx, vault.IDToken{
 		Account: c.Account, Issuer: vault.IssuerURL(a.PublicURL, c.Account), Subject: c.ARN, Audience: in.Audience, Algorithm: in.SigningAlgorithm,

@@ -1,14 +1,20 @@
 package admin
 
 import (
-	"encoding/json"
-
 	"credence/internal/fault"
+	"credence/internal/iam"
 )
 
-func (a *Admin) checkTrust(member, document string, everySubject bool) error {
-	if !json.Valid([]byte(document)) {
-		return fault.Invalid(member, "is not JSON")
+// checkTrust refuses a trust policy that says more than somebody meant, or names an issuer that Credence would not call.
+func (a *Admin) checkTrust(c iam.Caller, member, document string, everySubject bool) error {
+	p, err := iam.ParseTrustPolicy(c.Account, []byte(document), iam.Subjects(everySubject))
+	if err != nil {
+		return fault.Invalid(member, "%v", err)
+	}
+	for _, issuer := range p.Issuers() {
+		if err := a.CheckURL(issuer); err != nil {
+			return fault.Invalid(member, "the issuer %q: %v", issuer, err)
+		}
 	}
 	return nil
 }

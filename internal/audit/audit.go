@@ -38,6 +38,7 @@ type Event struct {
 	Account   string    `json:"account"`
 	Caller    string    `json:"caller"` // ARN; of a receipt, that of what was done
 	AccessKey string    `json:"accessKey,omitempty"`
+	Subject   string    `json:"subject,omitempty"` // of a role session: who assumed the role, as his issuer or trust anchor names him
 	SourceIP  string    `json:"sourceIp,omitempty"`
 	RequestID string    `json:"requestId,omitempty"`
 	TraceID   string    `json:"traceId,omitempty"` // W3C Trace Context

@@ -16,6 +16,7 @@ func (e *Event) appendJSON(b []byte) []byte {
 	b = append(b, `,"caller":`...)
 	b = appendText(b, e.Caller)
 	b = appendOptional(b, `,"accessKey":`, e.AccessKey)
+	b = appendOptional(b, `,"subject":`, e.Subject)
 	b = appendOptional(b, `,"sourceIp":`, e.SourceIP)
 	b = appendOptional(b, `,"requestId":`, e.RequestID)
 	b = appendOptional(b, `,"traceId":`, e.TraceID)

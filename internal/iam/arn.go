@@ -82,9 +82,6 @@ func (a ARNs) Extension(account, kind, id string) string {
 // User is a user of an account.
 func User(account, name string) string { return "arn:aws:iam::" + account + ":user/" + name }
 
-// Role is a role of an account.
-func Role(account, name string) string { return "arn:aws:iam::" + account + ":role/" + name }
-
 // DefaultVault is the id of the one token vault of an account.
 const DefaultVault = "default"
 

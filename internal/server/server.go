@@ -156,7 +156,7 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 	})
 	s.broker = brokerPlane
 	adminPlane := admin.New(admin.Config{
-		Vault: v, Store: st, Gate: gate, ARNs: arns, CheckURL: out.CheckURL, PublicURL: s.publicURL, HTTP: out, Deliveries: st, Metrics: metrics, Log: cfg.Log,
+		Vault: v, Store: st, Gate: gate, ARNs: arns, CheckURL: out.CheckURL, PublicURL: s.publicURL, WebIdentities: users, HTTP: out, Deliveries: st, Metrics: metrics, Log: cfg.Log,
 	})
 	s.admin = adminPlane
 

@@ -176,13 +176,13 @@ func TestRoles(t *testing.T) {
 		}
 		_, err = s.ChangeRole(alpha, "none", func(*Role) error { return nil })
 		want(t, err, fault.NotFound)
-		s.epochMoves(t, "RevokeRoleSessions", func() error { _, err := s.RevokeRoleSessions(alpha, "agent", noon.Add(time.Hour)); return err })
-		got, err = s.RevokeRoleSessions(alpha, "agent", noon) // nothing comes back
+		s.epochMoves(t, "RevokeRoleSessions", func() error { _, err := s.RevokeRoleSessions(alpha, "agent", noon.Add(time.Hour), false); return err })
+		got, err = s.RevokeRoleSessions(alpha, "agent", noon, true) // nothing comes back
 		must(t, err)
-		if got.Description != "ü" || got.MaxSession != 2*time.Hour || !got.EverySubject || !got.RevokedBefore.Equal(noon.Add(time.Hour)) {
+		if got.Description != "ü" || got.MaxSession != 2*time.Hour || !got.EverySubject || got.Generation != 1 || !got.RevokedBefore.Equal(noon.Add(time.Hour)) {
 			t.Errorf("%+v", got)
 		}
-		_, err = s.RevokeRoleSessions(beta, "agent", noon)
+		_, err = s.RevokeRoleSessions(beta, "agent", noon, false)
 		want(t, err, fault.NotFound)
 		roles, err := s.Roles(ctx, alpha)
 		must(t, err)

@@ -16,16 +16,17 @@ type Role struct {
 	TrustPolicy          string // document
 	EverySubject         bool   // it was said twice that the trust policy means every subject of an issuer
 	MaxSession           time.Duration
+	Generation           int64     // of its sessions: those of an earlier one count no more
 	RevokedBefore        time.Time // sessions that were issued up to it count no more; zero: none were revoked
 	Tags                 map[string]string
 	CreatedAt, UpdatedAt time.Time
 }
 
-const roleColumns = `account, name, id, description, trust_policy, every_subject, max_session, revoked_before, tags, created_at, updated_at`
+const roleColumns = `account, name, id, description, trust_policy, every_subject, max_session, generation, revoked_before, tags, created_at, updated_at`
 
 func scanRole(r scanner) (o Role, err error) {
 	var seconds int64
-	err = r.Scan(&o.Account, &o.Name, &o.ID, &o.Description, &o.TrustPolicy, &o.EverySubject, &seconds, moment{&o.RevokedBefore}, dictionary{&o.Tags}, moment{&o.CreatedAt}, moment{&o.UpdatedAt})
+	err = r.Scan(&o.Account, &o.Name, &o.ID, &o.Description, &o.TrustPolicy, &o.EverySubject, &seconds, &o.Generation, moment{&o.RevokedBefore}, dictionary{&o.Tags}, moment{&o.CreatedAt}, moment{&o.UpdatedAt})
 	o.MaxSession = time.Duration(seconds) * time.Second
 	return o, err
 }
@@ -34,8 +35,8 @@ func scanRole(r scanner) (o Role, err error) {
 func (s *Store) InsertRole(r Role) (Role, error) {
 	r.ID = newID("AROA")
 	return r, s.write(func(t *tx) error {
-		if err := t.exec(`INSERT INTO roles (`+roleColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-			r.Account, r.Name, r.ID, r.Description, r.TrustPolicy, r.EverySubject, int64(r.MaxSession/time.Second), millis(r.RevokedBefore), dictionaryText(r.Tags), millis(r.CreatedAt), millis(r.UpdatedAt)); err != nil {
+		if err := t.exec(`INSERT INTO roles (`+roleColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+			r.Account, r.Name, r.ID, r.Description, r.TrustPolicy, r.EverySubject, int64(r.MaxSession/time.Second), r.Generation, millis(r.RevokedBefore), dictionaryText(r.Tags), millis(r.CreatedAt), millis(r.UpdatedAt)); err != nil {
 			return err
 		}
 		return t.within(r.Account, "roles", rolesPerAccount)
@@ -58,14 +59,9 @@ func (s *Store) ChangeRole(account, name string, change func(*Role) error) (r Ro
 		if err := t.hold(account, KindDirectory, "default"); err != nil {
 			return err
 		}
-		found, err := all(t, scanRole, `SELECT `+roleColumns+` FROM roles WHERE account = $1 AND name = $2`, account, name)
-		if err != nil {
+		if r, err = t.role(account, name); err != nil {
 			return err
 		}
-		if len(found) == 0 {
-			return fault.NotFound
-		}
-		r = found[0]
 		if err := change(&r); err != nil {
 			return err
 		}
@@ -77,20 +73,34 @@ func (s *Store) ChangeRole(account, name string, change func(*Role) error) (r Ro
 	})
 }
 
-// RevokeRoleSessions has sessions of a role that were issued up to a time count no more. A time before one that was set changes nothing.
-func (s *Store) RevokeRoleSessions(account, name string, before time.Time) (r Role, err error) {
+// RevokeRoleSessions has sessions of a role that were issued up to a time count no more. A time before one that was set changes nothing. With all, which does not
+// depend on clocks, none of those that there are counts any more.
+func (s *Store) RevokeRoleSessions(account, name string, before time.Time, all bool) (r Role, err error) {
+	more := 0
+	if all {
+		more = 1
+	}
 	return r, s.write(func(t *tx) error {
-		if err := t.change(fault.NotFound, `UPDATE roles SET revoked_before = CASE WHEN revoked_before < $3 THEN $4 ELSE revoked_before END WHERE account = $1 AND name = $2`,
-			account, name, millis(before), millis(before)); err != nil {
+		if err := t.change(fault.NotFound, `UPDATE roles SET generation = generation + $3, revoked_before = CASE WHEN revoked_before < $4 THEN $5 ELSE revoked_before END WHERE account = $1 AND name = $2`,
+			account, name, more, millis(before), millis(before)); err != nil {
 			return err
 		}
-		found, err := all(t, scanRole, `SELECT `+roleColumns+` FROM roles WHERE account = $1 AND name = $2`, account, name)
-		if err != nil {
+		if r, err = t.role(account, name); err != nil {
 			return err
 		}
-		r = found[0]
 		return t.bumpEpoch(account)
 	})
+}
+
+func (t *tx) role(account, name string) (Role, error) {
+	found, err := all(t, scanRole, `SELECT `+roleColumns+` FROM roles WHERE account = $1 AND name = $2`, account, name)
+	if err == nil && len(found) == 0 {
+		err = fault.NotFound
+	}
+	if err != nil {
+		return Role{}, err
+	}
+	return found[0], nil
 }
 
 // DeleteRole removes a role with its policies. Its sessions end.

@@ -176,6 +176,11 @@ func (e *Env) NewUser(account, name, policy string) Principal {
 	return Principal{Account: account, env: e, provider: credentials.NewStaticCredentialsProvider(k.ID, k.Secret.Reveal(), "")}
 }
 
+// As is whoever has these credentials.
+func (e *Env) As(account, id, secretKey, sessionToken string) Principal {
+	return Principal{Account: account, env: e, provider: credentials.NewStaticCredentialsProvider(id, secretKey, sessionToken)}
+}
+
 // Data is the AWS SDK's client of the data plane. It never repeats a request, so that tests see every answer.
 func (p Principal) Data() *bedrockagentcore.Client {
 	return bedrockagentcore.New(bedrockagentcore.Options{

@@ -26,11 +26,11 @@ const (
 	AdminPolicy = "administrator"
 )
 
-// caller is an access key with its user's policies; its secret stays sealed.
+// caller is whom a credential names. Its secret stays sealed: in a row, or in the session token that each request brings.
 type caller struct {
-	key      store.AccessKey
-	arn      string
-	policies []*iam.Policy
+	who     iam.Caller
+	key     store.AccessKey // of a user
+	session *sessionCaller  // of a role session
 
 	mu      sync.Mutex
 	signing map[signingScope][]byte
@@ -44,21 +44,30 @@ const maxSigningKeys = 8
 // Caller finds who a credential names and the signing key derived for its scope; fault.UnknownCaller when there is nobody.
 // It is the lookup of sigv4.Verify.
 func (v *Vault) Caller(ctx context.Context, c sigv4.Credential) (iam.Caller, []byte, error) {
-	if !c.SessionToken.IsZero() {
-		return iam.Caller{}, nil, unknownCaller() // long-term keys have none
+	load, temporary := v.loadCaller, !c.SessionToken.IsZero()
+	if temporary {
+		load = func(ctx context.Context, _ string) (*caller, error) { return v.loadSession(ctx, c) }
 	}
-	found, err := v.callers.get(ctx, c.AccessKeyID, func(ctx context.Context) (*caller, error) { return v.loadCaller(ctx, c.AccessKeyID) })
+	found, err := v.callers.get(ctx, c.AccessKeyID, func(ctx context.Context) (*caller, error) { return load(ctx, c.AccessKeyID) })
 	if errors.Is(err, fault.NotFound) {
 		return iam.Caller{}, nil, unknownCaller()
 	}
 	if err != nil {
 		return iam.Caller{}, nil, err
 	}
-	signing, err := v.signingKey(ctx, found, signingScope{c.Date, c.Region, c.Service})
+	if (found.session != nil) != temporary { // a key of a user has no session token, and a session's key needs it
+		return iam.Caller{}, nil, unknownCaller()
+	}
+	if temporary {
+		if err := found.session.check(c.SessionToken); err != nil {
+			return iam.Caller{}, nil, err
+		}
+	}
+	signing, err := v.signingKey(ctx, found, c)
 	if err != nil {
 		return iam.Caller{}, nil, err
 	}
-	return iam.Caller{Account: found.key.Account, ARN: found.arn, AccessKeyID: found.key.ID, Policies: found.policies, Kind: iam.KindUser, Name: found.key.User}, signing, nil
+	return found.who, signing, nil
 }
 
 func unknownCaller() error {
@@ -73,15 +82,23 @@ func (v *Vault) loadCaller(ctx context.Context, id string) (*caller, error) {
 	if !k.Active {
 		return nil, fault.NotFound // as one that never was
 	}
-	documents, err := v.store.Policies(ctx, k.Account, store.UserPrincipal(k.User))
+	u, err := v.store.User(ctx, k.Account, k.User)
 	if err != nil {
 		return nil, err
 	}
-	c := &caller{key: k, arn: iam.User(k.Account, k.User), signing: map[signingScope][]byte{}}
-	if c.policies, err = parsePolicies(documents); err != nil {
-		return nil, fmt.Errorf("%s: %w", c.arn, err)
+	c := &caller{key: k, who: iam.Caller{Account: k.Account, ARN: iam.User(k.Account, k.User), AccessKeyID: k.ID, Kind: iam.KindUser, Name: u.Name, UserID: u.ID, Tags: u.Tags}, signing: map[signingScope][]byte{}}
+	return c, v.loadPolicies(ctx, c, store.UserPrincipal(k.User))
+}
+
+func (v *Vault) loadPolicies(ctx context.Context, c *caller, principal string) error {
+	documents, err := v.store.Policies(ctx, c.who.Account, principal)
+	if err != nil {
+		return err
 	}
-	return c, nil
+	if c.who.Policies, err = parsePolicies(documents); err != nil {
+		return fmt.Errorf("%s: %w", c.who.ARN, err)
+	}
+	return nil
 }
 
 func parsePolicies(documents []store.Policy) ([]*iam.Policy, error) {
@@ -91,23 +108,25 @@ func parsePolicies(documents []store.Policy) ([]*iam.Policy, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the stored policy %q: %w", d.Name, err)
 		}
+		p.Name = d.Name
 		policies = append(policies, p)
 	}
 	return policies, nil
 }
 
-func (v *Vault) signingKey(ctx context.Context, c *caller, scope signingScope) ([]byte, error) {
+func (v *Vault) signingKey(ctx context.Context, c *caller, of sigv4.Credential) ([]byte, error) {
+	scope := signingScope{of.Date, of.Region, of.Service}
 	c.mu.Lock()
 	k, ok := c.signing[scope]
 	c.mu.Unlock()
 	if ok {
-		return k, v.kekHolds(ctx, c.key.Account)
+		return k, v.kekHolds(ctx, c.who.Account)
 	}
-	plaintext, err := v.open(ctx, accessKeyPlace(c.key), c.key.Secret)
+	s, err := v.callerSecret(ctx, c, of.SessionToken)
 	if err != nil {
 		return nil, err
 	}
-	k = sigv4.Derive(secret.New(string(plaintext)), scope.date, scope.region, scope.service)
+	k = sigv4.Derive(s, scope.date, scope.region, scope.service)
 	c.mu.Lock()
 	if len(c.signing) >= maxSigningKeys {
 		clear(c.signing)
@@ -115,6 +134,15 @@ func (v *Vault) signingKey(ctx context.Context, c *caller, scope signingScope) (
 	c.signing[scope] = k
 	c.mu.Unlock()
 	return k, nil
+}
+
+func (v *Vault) callerSecret(ctx context.Context, c *caller, token secret.String) (secret.String, error) {
+	if c.session != nil {
+		s, err := v.openSession(ctx, token)
+		return s.Secret, err
+	}
+	plaintext, err := v.open(ctx, accessKeyPlace(c.key), c.key.Secret)
+	return secret.New(string(plaintext)), err
 }
 
 func accessKeyPlace(k store.AccessKey) place { return place{"access_keys", "secret", k.Account, k.ID} }
@@ -192,7 +220,9 @@ func Administers(user string, documents []store.Policy) bool {
 	if err != nil || len(documents) == 0 {
 		return false
 	}
-	return iam.Evaluate(policies, "credence:PutUserPolicy", iam.User(documents[0].Account, user)).Allowed
+	arn := iam.User(documents[0].Account, user)
+	c := &iam.Caller{Account: documents[0].Account, ARN: arn, Kind: iam.KindUser, Name: user, Policies: policies}
+	return iam.Evaluate(c, &iam.Request{Action: "credence:PutUserPolicy", Resources: []string{arn}}).Allowed
 }
 
 // keyPrefix begins the id of an access key of a user, as AWS has it; that of a session begins otherwise.

@@ -3,7 +3,6 @@ package vault
 import (
 	"context"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
@@ -27,7 +26,7 @@ type keyUses struct {
 
 // Used notes that a request of c for a service was verified. Sessions have no row that could tell.
 func (v *Vault) Used(c iam.Caller, service string) {
-	if !strings.HasPrefix(c.AccessKeyID, keyPrefix) {
+	if c.Session != nil {
 		return
 	}
 	now := time.Now()

@@ -46,3 +46,53 @@ const (
 func (WebIdentityTokenAlgorithm) Values() []string {
 	return texts(WebIdentityTokenES384, WebIdentityTokenRS256)
 }
+
+// AssumeRoleWithWebIdentityInput is the request of AssumeRoleWithWebIdentity.
+type AssumeRoleWithWebIdentityInput struct {
+	RoleArn          string  `json:"RoleArn" wire:"required,len=20..2048,pattern=roleArn"`
+	RoleSessionName  string  `json:"RoleSessionName" wire:"required,len=2..64,pattern=principalName"`
+	WebIdentityToken string  `json:"WebIdentityToken" wire:"required,len=4..20000,sensitive"`
+	Policy           *string `json:"Policy" wire:"len=1..2048"`
+	DurationSeconds  *int32  `json:"DurationSeconds" wire:"range=900..43200"` // default 3600, or the role's maximum
+}
+
+// AssumeRoleWithWebIdentityOutput is the answer of AssumeRoleWithWebIdentity.
+type AssumeRoleWithWebIdentityOutput struct {
+	Credentials                 SessionCredentials `json:"Credentials"`
+	SubjectFromWebIdentityToken string             `json:"SubjectFromWebIdentityToken"`
+	AssumedRoleUser             AssumedRoleUser    `json:"AssumedRoleUser"`
+	Provider                    string             `json:"Provider"`
+	Audience                    string             `json:"Audience"`
+	SourceIdentity              *string            `json:"SourceIdentity"`
+}
+
+// AssumeRoleInput is the request of AssumeRole.
+type AssumeRoleInput struct {
+	RoleArn         string       `json:"RoleArn" wire:"required,len=20..2048,pattern=roleArn"`
+	RoleSessionName string       `json:"RoleSessionName" wire:"required,len=2..64,pattern=principalName"`
+	Policy          *string      `json:"Policy" wire:"len=1..2048"`
+	DurationSeconds *int32       `json:"DurationSeconds" wire:"range=900..43200"` // default 3600, or the role's maximum
+	Tags            []SessionTag `json:"Tags" wire:"items=0..50"`
+	SourceIdentity  *string      `json:"SourceIdentity" wire:"len=2..64,pattern=principalName"`
+}
+
+// AssumeRoleOutput is the answer of AssumeRole.
+type AssumeRoleOutput struct {
+	Credentials     SessionCredentials `json:"Credentials"`
+	AssumedRoleUser AssumedRoleUser    `json:"AssumedRoleUser"`
+	SourceIdentity  *string            `json:"SourceIdentity"`
+}
+
+// SessionCredentials are what a session signs with (API shape Credentials).
+type SessionCredentials struct {
+	AccessKeyId     string `json:"AccessKeyId"`
+	SecretAccessKey string `json:"SecretAccessKey" wire:"sensitive"`
+	SessionToken    string `json:"SessionToken" wire:"sensitive"`
+	Expiration      Time   `json:"Expiration"`
+}
+
+// AssumedRoleUser is a session of a role.
+type AssumedRoleUser struct {
+	Arn           string `json:"Arn"`
+	AssumedRoleId string `json:"AssumedRoleId"`
+}

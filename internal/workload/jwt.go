@@ -93,6 +93,45 @@ func (v *Verifier) Verify(ctx context.Context, account string, token secret.Stri
 	return User{Kind: KindJWT, Issuer: c.Issuer, Subject: c.Subject}, nil
 }
 
+// VerifyWebIdentity verifies a JWT of one of the issuers that a role trusts, and answers all its claims; who may have it as audience is the trust policy's. Of an issuer that
+// is not among them nothing is asked. The error is an ExpiredCaller fault, of a token that was good; a Throttled one when the issuer is away; else an Unauthorized one,
+// for logs.
+func (v *Verifier) VerifyWebIdentity(ctx context.Context, token secret.String, issuers []string) (map[string]any, error) {
+	refuse := func(format string, args ...any) (map[string]any, error) {
+		return nil, fault.New(fault.Unauthorized, "The web identity token is not accepted: "+format, args...)
+	}
+	t, err := jwt.ParseSigned(token.Reveal(), algorithms)
+	if err != nil {
+		return refuse("it is not a JWT signed with one of %s", algorithmNames())
+	}
+	var unverified, c jwt.Claims
+	if err := t.UnsafeClaimsWithoutVerification(&unverified); err != nil {
+		return refuse("its claims are not a JSON object of the right types")
+	}
+	if !slices.Contains(issuers, unverified.Issuer) {
+		return refuse("the role does not trust its issuer")
+	}
+	if err := v.verifySignature(ctx, t, unverified.Issuer, &c); err != nil {
+		if errors.Is(err, errSignature) {
+			return refuse("%v", err)
+		}
+		return nil, &fault.Fault{Kind: fault.Throttled, Msg: "The web identity token cannot be checked now: its issuer does not answer", RetryAfter: 5 * time.Second, Err: err}
+	}
+	switch err := c.ValidateWithLeeway(jwt.Expected{Time: time.Now()}, clockSkew); {
+	case c.Expiry == nil || c.Subject == "":
+		return refuse("it must have the claims exp and sub")
+	case errors.Is(err, jwt.ErrExpired):
+		return nil, fault.New(fault.ExpiredCaller, "Token expired at %s", c.Expiry.Time().UTC().Format(time.RFC3339))
+	case err != nil:
+		return refuse("%s", strings.TrimPrefix(err.Error(), "go-jose/go-jose/jwt: "))
+	}
+	claims := map[string]any{}
+	if err := t.UnsafeClaimsWithoutVerification(&claims); err != nil { // they were verified just now
+		return refuse("its claims are not a JSON object")
+	}
+	return claims, nil
+}
+
 // JWTExpires is when the JWT in t ends. It was verified when t was minted, and is read as it was then.
 func (t Token) JWTExpires() (time.Time, error) {
 	parsed, err := jwt.ParseSigned(t.JWT.Reveal(), algorithms)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"credence/internal/fault"
@@ -44,6 +45,21 @@ func WithinRate(rate *quota.Rate, throttled interface{ Inc() }, c iam.Caller, op
 	f.RetryAfter = wait
 	return f
 }
+
+// AddressWithinRate counts a request that has no signature, so that no account can be made to answer for it.
+func AddressWithinRate(addresses *quota.Addresses, throttled interface{ Inc() }, from netip.Addr) error {
+	wait := addresses.Take(from)
+	if wait == 0 {
+		return nil
+	}
+	throttled.Inc()
+	f := fault.Wrap(fault.Throttled, errRate, "Rate exceeded: try again in %s", wait.Round(time.Millisecond))
+	f.RetryAfter = wait
+	return f
+}
+
+// OverRate tells whether a refusal is for sending too many.
+func OverRate(err error) bool { return errors.Is(err, errRate) }
 
 // Fault makes a Fault of any error. Text of errors that are none may hold anything, so it stays here.
 func Fault(err error) *fault.Fault {

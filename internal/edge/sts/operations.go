@@ -3,6 +3,7 @@ package sts
 import (
 	"context"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,14 +17,24 @@ import (
 func Operations(a *admin.Admin) []Operation {
 	whoami := operation("GetCallerIdentity", func(url.Values) (*wire.GetCallerIdentityInput, error) { return &wire.GetCallerIdentityInput{}, nil }, a.GetCallerIdentity)
 	whoami.Everyone = true
-	return []Operation{whoami, operation("GetWebIdentityToken", webIdentityToken, a.GetWebIdentityToken)}
+	keyless := operation("AssumeRoleWithWebIdentity", roleWithWebIdentity, a.AssumeRoleWithWebIdentity)
+	keyless.Unsigned = true
+	// What the caller is told of: to assume a role needs no other word from STS.
+	keyless.codes = map[fault.Kind]string{fault.ExpiredCaller: "ExpiredTokenException", fault.Throttled: "IDPCommunicationError"}
+	return []Operation{whoami, operation("GetWebIdentityToken", webIdentityToken, a.GetWebIdentityToken), operation("AssumeRole", assumeRole, a.AssumeRole), keyless}
 }
 
-// DefaultRates are how many requests a second one account may send of each operation, by name.
+// perAddress is how many requests a second without a signature one address may send of an operation.
+const perAddress = 20
+
+// DefaultRates are how many requests a second one account may send of each operation, by name; of those that need no signature, one address.
 func DefaultRates() map[string]int {
 	rates := map[string]int{}
 	for _, op := range Operations(nil) {
 		rates[op.Name] = 100
+		if op.Unsigned {
+			rates[op.Name] = perAddress
+		}
 	}
 	return rates
 }
@@ -51,21 +62,70 @@ func webIdentityToken(form url.Values) (*wire.GetWebIdentityTokenInput, error) {
 	for i := range audiences {
 		in.Audience = append(in.Audience, form.Get(member("Audience", i, "")))
 	}
-	tags, err := members(form, "Tags", ".Key")
-	if err != nil {
+	if in.Tags, err = tags(form); err != nil {
 		return nil, err
 	}
-	for i := range tags {
-		in.Tags = append(in.Tags, wire.SessionTag{Key: form.Get(member("Tags", i, ".Key")), Value: form.Get(member("Tags", i, ".Value"))})
+	in.DurationSeconds, err = duration(form)
+	return in, err
+}
+
+func tags(form url.Values) (list []wire.SessionTag, err error) {
+	n, err := members(form, "Tags", ".Key")
+	for i := range n {
+		list = append(list, wire.SessionTag{Key: form.Get(member("Tags", i, ".Key")), Value: form.Get(member("Tags", i, ".Value"))})
 	}
-	if text := form.Get("DurationSeconds"); text != "" {
-		n, err := strconv.ParseInt(text, 10, 32)
-		if err != nil {
-			return nil, fault.Invalid("DurationSeconds", "must be a whole number; it is %.20q", text)
+	return list, err
+}
+
+func duration(form url.Values) (*int32, error) {
+	text := form.Get("DurationSeconds")
+	if text == "" {
+		return nil, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 32)
+	if err != nil {
+		return nil, fault.Invalid("DurationSeconds", "must be a whole number; it is %.20q", text)
+	}
+	return new(int32(n)), nil
+}
+
+func given(form url.Values, name string) *string {
+	if !form.Has(name) {
+		return nil
+	}
+	return new(form.Get(name))
+}
+
+// refuseUnserved refuses what would change who may do what, and is not served: passed over, it would give more than was asked for.
+func refuseUnserved(form url.Values, names ...string) error {
+	for name := range form {
+		first, _, _ := strings.Cut(name, ".")
+		if slices.Contains(names, first) {
+			return fault.Invalid(first, "is not served by Credence: leave it out, and say it in Policy")
 		}
-		in.DurationSeconds = new(int32(n))
 	}
-	return in, nil
+	return nil
+}
+
+func assumeRole(form url.Values) (in *wire.AssumeRoleInput, err error) {
+	in = &wire.AssumeRoleInput{RoleArn: form.Get("RoleArn"), RoleSessionName: form.Get("RoleSessionName"), Policy: given(form, "Policy"), SourceIdentity: given(form, "SourceIdentity")}
+	if in.Tags, err = tags(form); err != nil {
+		return nil, err
+	}
+	if in.DurationSeconds, err = duration(form); err != nil {
+		return nil, err
+	}
+	return in, refuseUnserved(form, "PolicyArns", "ExternalId", "SerialNumber", "TokenCode", "TransitiveTagKeys", "ProvidedContexts")
+}
+
+func roleWithWebIdentity(form url.Values) (in *wire.AssumeRoleWithWebIdentityInput, err error) {
+	in = &wire.AssumeRoleWithWebIdentityInput{
+		RoleArn: form.Get("RoleArn"), RoleSessionName: form.Get("RoleSessionName"), WebIdentityToken: form.Get("WebIdentityToken"), Policy: given(form, "Policy"),
+	}
+	if in.DurationSeconds, err = duration(form); err != nil {
+		return nil, err
+	}
+	return in, refuseUnserved(form, "PolicyArns", "ProviderId")
 }
 
 // member is the name of a list's element, counted from 0; the protocol counts from 1.

@@ -56,6 +56,7 @@ const Path = "/"
 type row struct {
 	Operation
 	rate      *quota.Rate
+	addresses *quota.Addresses
 	ok        interface{ Inc() }
 	throttled interface{ Inc() }
 	latency   interface{ Observe(float64) }
@@ -67,7 +68,11 @@ func New(cfg Config) *Door {
 	for _, op := range cfg.Operations {
 		r := &row{Operation: op, ok: cfg.Metrics.Requests.WithLabelValues(op.Name, "ok"), throttled: cfg.Metrics.Throttled.WithLabelValues(op.Name), latency: cfg.Metrics.Latency.WithLabelValues(op.Name)}
 		if cfg.Limits != nil {
-			r.rate = cfg.Limits.Rate(op.Name)
+			if op.Unsigned {
+				r.addresses = cfg.Limits.Addresses(op.Name)
+			} else {
+				r.rate = cfg.Limits.Rate(op.Name)
+			}
 		}
 		d.rows[op.Name] = r
 	}
@@ -88,7 +93,11 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		f := door.Fault(err)
-		status = writeError(w, f, requestID)
+		var codes map[fault.Kind]string
+		if op != nil && !door.OverRate(f) {
+			codes = op.codes
+		}
+		status = writeError(w, f, requestID, codes)
 		d.Metrics.Requests.WithLabelValues(name, string(f.Kind)).Inc()
 		span.SetStatus(status)
 		span.End(door.ErrorType(f.Kind, status), string(f.Kind))
@@ -114,6 +123,10 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, requestID string, 
 	}
 	if op, err = d.match(form); err != nil {
 		return nil, nil, nil, err
+	}
+	if op.Unsigned {
+		out, err := d.answerStranger(r, op, form, requestID)
+		return op, out, nil, err
 	}
 	caller, err := sigv4.Verify(r, body, SigningName, time.Now(), d.Lookup)
 	if err != nil {
@@ -143,6 +156,19 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, requestID string, 
 	return op, text, span, err
 }
 
+// answerStranger takes a request without a signature to its operation. There is no account yet that it could count for, so its address does.
+func (d *Door) answerStranger(r *http.Request, op *row, form url.Values, requestID string) ([]byte, error) {
+	c := iam.Caller{RequestID: requestID, SourceIP: door.SourceIP(r, d.TrustedProxies), Secure: r.TLS != nil}
+	if err := door.AddressWithinRate(op.addresses, op.throttled, c.SourceIP); err != nil {
+		return nil, err
+	}
+	result, err := op.call(r.Context(), c, form)
+	if err != nil {
+		return nil, err
+	}
+	return encode(op.Name, result, requestID)
+}
+
 // parse reads a form in which no parameter comes twice.
 func parse(body []byte) (url.Values, error) {
 	form, err := url.ParseQuery(string(bytes.TrimSpace(body)))
@@ -165,15 +191,17 @@ func (d *Door) match(form url.Values) (*row, error) {
 	}
 	op, ok := d.rows[action]
 	if v := form.Get("Version"); !ok || v != version {
-		return nil, fault.New(fault.UnknownOperation, "Could not find operation %.100q for version %.20q: Credence serves GetCallerIdentity and GetWebIdentityToken of version %s", action, v, version)
+		return nil, fault.New(fault.UnknownOperation, "Could not find operation %.100q for version %.20q: Credence serves AssumeRole, AssumeRoleWithWebIdentity, GetCallerIdentity and GetWebIdentityToken of version %s", action, v, version)
 	}
 	return op, nil
 }
 
 // Operation is one row of the table.
 type Operation struct {
-	Name     string // Action in the form
-	Action   string // that its policies name
-	Everyone bool   // whoever signs may: no policy is asked
+	Name     string                // Action in the form
+	Action   string                // that its policies name
+	Everyone bool                  // whoever signs may: no policy is asked
+	Unsigned bool                  // the request has no signature: what is in it says who comes
+	codes    map[fault.Kind]string // in place of those that the kinds have elsewhere
 	call     func(ctx context.Context, c iam.Caller, form url.Values) (any, error)
 }

@@ -1,6 +1,7 @@
 package sts_test
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/xml"
@@ -29,9 +30,15 @@ const other = "222222222222"
 
 // forms are a valid request of every operation.
 var forms = map[string]string{
-	"GetCallerIdentity":   "Action=GetCallerIdentity&Version=2011-06-15",
-	"GetWebIdentityToken": "Action=GetWebIdentityToken&Version=2011-06-15&Audience.member.1=https%3A%2F%2Fapi.example&SigningAlgorithm=RS256",
+	"GetCallerIdentity": "Action=GetCallerIdentity&Version=2011-06-15",
+	"AssumeRole":        "Action=AssumeRole&Version=2011-06-15&RoleSessionName=me&RoleArn=arn:aws:iam::" + testenv.Account + ":role/operator",
+	// The token comes last, and is the caller's.
+	"AssumeRoleWithWebIdentity": "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleSessionName=me&RoleArn=arn:aws:iam::" + testenv.Account + ":role/agent&WebIdentityToken=",
+	"GetWebIdentityToken":       "Action=GetWebIdentityToken&Version=2011-06-15&Audience.member.1=https%3A%2F%2Fapi.example&SigningAlgorithm=RS256",
 }
+
+// resources are those of operations that are about something else than the caller.
+var resources = map[string]string{"AssumeRole": "arn:aws:iam::" + testenv.Account + ":role/operator"}
 
 // failure is an error as the protocol has it.
 type failure struct {
@@ -152,6 +159,8 @@ func TestGetCallerIdentity(t *testing.T) {
 func TestDenyAllSweep(t *testing.T) {
 	e := testenv.Start(t)
 	nobody := e.NewUser(testenv.Account, "nobody", "")
+	newRole(t, e, "agent", federated(e, "agent"))
+	newRole(t, e, "operator", `{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::`+testenv.Account+`:root"},"Action":"sts:AssumeRole"}`)
 	for _, op := range sts.Operations(nil) {
 		body, ok := forms[op.Name]
 		if !ok {
@@ -163,11 +172,19 @@ func TestDenyAllSweep(t *testing.T) {
 				p, denied = e.Admin, false
 			}
 			before := len(e.Audit(testenv.Account))
+			body := body
+			if op.Unsigned { // who comes is who the token says
+				body += url.QueryEscape(webToken(e, map[bool]string{false: "nobody", true: "agent"}[allowed]))
+			}
 			a := post(e, p, body)
-			if denied {
+			if denied && op.Unsigned {
+				if f := failed(t, a); a.Status != 403 || f.Code != "AccessDenied" || f.Message != "Not authorized to perform "+op.Action {
+					t.Errorf("%s answered %d %+v", op.Name, a.Status, f)
+				}
+			} else if denied {
 				f := failed(t, a)
 				me := "arn:aws:iam::" + testenv.Account + ":user/nobody"
-				want := "User: " + me + " is not authorized to perform: " + op.Action + " on resource: " + me + " because no identity-based policy allows the " + op.Action + " action"
+				want := "User: " + me + " is not authorized to perform: " + op.Action + " on resource: " + cmp.Or(resources[op.Name], me) + " because no identity-based policy allows the " + op.Action + " action"
 				if a.Status != 403 || f.Code != "AccessDenied" || f.Message != want {
 					t.Errorf("%s answered %d %+v", op.Name, a.Status, f)
 				}
@@ -189,7 +206,7 @@ func TestRefusals(t *testing.T) {
 	const valid = "Action=GetWebIdentityToken&Version=2011-06-15&SigningAlgorithm=RS256&Audience.member.1=a"
 	for _, c := range []struct{ body, code, says string }{
 		{"", "InvalidAction", "Action is missing"},
-		{"Action=AssumeRole&Version=2011-06-15", "InvalidAction", `"AssumeRole"`},
+		{"Action=AssumeRoleWithSAML&Version=2011-06-15", "InvalidAction", `"AssumeRoleWithSAML"`},
 		{"Action=GetCallerIdentity", "InvalidAction", "2011-06-15"},
 		{"Action=GetCallerIdentity&Version=2010-05-08", "InvalidAction", "2010-05-08"},
 		{"Action=getcalleridentity&Version=2011-06-15", "InvalidAction", "getcalleridentity"},

@@ -43,11 +43,14 @@ type errorResponse struct {
 	RequestID string   `xml:"RequestId"`
 }
 
-func writeError(w http.ResponseWriter, f *fault.Fault, requestID string) (status int) {
+func writeError(w http.ResponseWriter, f *fault.Fault, requestID string, codes map[fault.Kind]string) (status int) {
 	e, ok := exceptions[f.Kind]
 	message := f.Msg
 	if !ok {
 		e = exception{"InternalFailure", http.StatusInternalServerError}
+	}
+	if code, ok := codes[f.Kind]; ok {
+		e = exception{code, http.StatusBadRequest}
 	}
 	body := errorResponse{Namespace: namespace, Type: "Sender", Code: e.code, Message: message, RequestID: requestID}
 	if e.status >= 500 {

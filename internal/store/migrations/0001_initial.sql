@@ -81,7 +81,7 @@ CREATE TABLE users (
     PRIMARY KEY (account, name)
 );
 
--- max_session is in seconds. Sessions that were issued up to revoked_before count no more.
+-- max_session is in seconds. Sessions of an earlier generation, or issued up to revoked_before, count no more.
 CREATE TABLE roles (
     account        TEXT NOT NULL,
     name           TEXT NOT NULL,
@@ -90,6 +90,7 @@ CREATE TABLE roles (
     trust_policy   TEXT NOT NULL,
     every_subject  BOOLEAN NOT NULL,
     max_session    BIGINT NOT NULL,
+    generation     BIGINT NOT NULL,
     revoked_before BIGINT NOT NULL,
     tags           TEXT NOT NULL,
     created_at     BIGINT NOT NULL,
