@@ -12,22 +12,26 @@ import (
 
 // cli is every command and flag; each flag is an environment variable too (--data-dir is CREDENCE_DATA_DIR).
 type cli struct {
-	Serve    serveCommand    `cmd:"" help:"Run the server. The first start makes the data directory."`
-	Provider providerCommand `cmd:"" help:"Prepare credential providers."`
-	Grant    grantCommand    `cmd:"" help:"See who may act as whom, and end it."`
-	Freeze   freezeCommand   `cmd:"" help:"Stop issuing anything to a user, workload identity, provider or account."`
-	Unfreeze unfreezeCommand `cmd:"" help:"End a freeze."`
-	Freezes  freezesCommand  `cmd:"" help:"List what is frozen."`
-	Account  accountCommand  `cmd:"" help:"End an account."`
-	Webhook  webhookCommand  `cmd:"" help:"Have somebody told what becomes of grants."`
-	Issuer   issuerCommand   `cmd:"" help:"Trust issuers of user JWTs."`
-	Keys     keysCommand     `cmd:"" help:"Keys that seal token vaults, sign client assertions, or are the issuer's."`
-	Doctor   doctorCommand   `cmd:"" help:"Check an installation, and say how to mend it."`
-	DB       dbCommand       `cmd:"" name:"db" help:"Look after the database: schema, copies, PostgreSQL."`
-	Backup   backupCommand   `cmd:"" help:"Write an encrypted backup of an installation, which may be running."`
-	Restore  restoreCommand  `cmd:"" help:"Make an installation from a backup."`
-	Admin    adminCommand    `cmd:"" help:"Mend an installation that is not running."`
-	Version  versionCommand  `cmd:"" help:"Print the version."`
+	Serve     serveCommand     `cmd:"" help:"Run the server. The first start makes the data directory."`
+	Provider  providerCommand  `cmd:"" help:"Prepare credential providers."`
+	Grant     grantCommand     `cmd:"" help:"See who may act as whom, and end it."`
+	Freeze    freezeCommand    `cmd:"" help:"Stop issuing anything to a user, workload identity, provider or account."`
+	Unfreeze  unfreezeCommand  `cmd:"" help:"End a freeze."`
+	Freezes   freezesCommand   `cmd:"" help:"List what is frozen."`
+	Account   accountCommand   `cmd:"" help:"Make, list and end accounts."`
+	User      userCommand      `cmd:"" help:"Users of an account."`
+	Role      roleCommand      `cmd:"" help:"Roles, which callers without a key assume."`
+	AccessKey accessKeyCommand `cmd:"" help:"Access keys of users."`
+	Policy    policyCommand    `cmd:"" help:"What users and roles may do."`
+	Webhook   webhookCommand   `cmd:"" help:"Have somebody told what becomes of grants."`
+	Issuer    issuerCommand    `cmd:"" help:"Trust issuers of user JWTs."`
+	Keys      keysCommand      `cmd:"" help:"Keys that seal token vaults, sign client assertions, or are the issuer's."`
+	Doctor    doctorCommand    `cmd:"" help:"Check an installation, and say how to mend it."`
+	DB        dbCommand        `cmd:"" name:"db" help:"Look after the database: schema, copies, PostgreSQL."`
+	Backup    backupCommand    `cmd:"" help:"Write an encrypted backup of an installation, which may be running."`
+	Restore   restoreCommand   `cmd:"" help:"Make an installation from a backup."`
+	Admin     adminCommand     `cmd:"" help:"Mend an installation that is not running."`
+	Version   versionCommand   `cmd:"" help:"Print the version."`
 }
 
 const helpKEK = "URI of the key-encryption key: file:PATH of a master key file, or of a symmetric key at a key management service (awskms://, gcpkms://, azurekeyvault://, openbao://). Default: master.key in the data directory."

@@ -135,7 +135,9 @@ func (g *Gate) decide(ctx context.Context, c iam.Caller, r Request) error {
 
 // AllowTrusted is Allow where the resource has a policy of its own, too: trust is what the trust policy of a role decided of c.
 func (g *Gate) AllowTrusted(c iam.Caller, r Request, trust iam.Decision) error {
-	if err := g.decide(c, r); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), tagsTimeout)
+	defer cancel()
+	if err := g.decide(ctx, c, r); err != nil {
 		return err
 	}
 	if trust.Allowed {

@@ -148,7 +148,7 @@ func (a *Admin) AssumeRole(ctx context.Context, c iam.Caller, in *wire.AssumeRol
 			Caller: &c, SessionName: s.name, SourceIdentity: s.sourceIdentity, Tags: tags, SourceIP: c.SourceIP, Secure: c.Secure, Region: a.ARNs.Region,
 		})
 	}
-	if err := a.Gate.AllowTrusted(c, access.Request{Action: iam.AssumeRole, Resources: []string{in.RoleArn}}, decision); err != nil {
+	if err := a.Gate.AllowTrusted(c, access.Request{Action: iam.AssumeRole, Resources: []string{in.RoleArn}, RequestTags: tags}, decision); err != nil {
 		return nil, err
 	}
 	credentials, err := a.newSession(ctx, s)

@@ -46,7 +46,7 @@ const defaultSession = 3600
 
 // CreateRole makes a role, which has no rights yet.
 func (a *Admin) CreateRole(_ context.Context, c iam.Caller, in *wire.CreateRoleInput) (*wire.CreateRoleOutput, error) {
-	if err := a.allowRole(c, "CreateRole", in.RoleName); err != nil {
+	if err := a.Gate.Allow(c, access.Request{Action: "credence:CreateRole", Resources: []string{iam.Role(c.Account, in.RoleName)}, RequestTags: in.Tags}); err != nil {
 		return nil, err
 	}
 	everySubject := or(in.TrustEverySubject, false)

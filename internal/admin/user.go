@@ -50,7 +50,7 @@ func describeUser(u store.User) wire.User {
 
 // CreateUser makes a user, who has no rights and no access key yet.
 func (a *Admin) CreateUser(_ context.Context, c iam.Caller, in *wire.CreateUserInput) (*wire.CreateUserOutput, error) {
-	if err := a.allowUser(c, "CreateUser", in.UserName); err != nil {
+	if err := a.Gate.Allow(c, access.Request{Action: "credence:CreateUser", Resources: []string{iam.User(c.Account, in.UserName)}, RequestTags: in.Tags}); err != nil {
 		return nil, err
 	}
 	u, err := a.Store.InsertUser(store.User{Account: c.Account, Name: in.UserName, Tags: in.Tags, CreatedAt: time.Now()})

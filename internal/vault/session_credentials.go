@@ -166,3 +166,29 @@ func (v *Vault) loadSession(ctx context.Context, c sigv4.Credential) (*caller, e
 	}
 	return out, v.loadPolicies(ctx, out, store.RolePrincipal(s.Role))
 }
+
+// Principal is a user, or a session of a role, of an account by the ARN of user or role, as if a request of it had come; fault.NotFound when there is none.
+func (v *Vault) Principal(ctx context.Context, account, arn string) (iam.Caller, error) {
+	c := &caller{who: iam.Caller{Account: account, ARN: arn}}
+	if name, ok := strings.CutPrefix(arn, iam.User(account, "")); ok {
+		u, err := v.store.User(ctx, account, name)
+		if err != nil {
+			return c.who, err
+		}
+		c.who.Kind, c.who.Name, c.who.UserID, c.who.Tags = iam.KindUser, u.Name, u.ID, u.Tags
+		err = v.loadPolicies(ctx, c, store.UserPrincipal(name))
+		return c.who, err
+	}
+	name, ok := strings.CutPrefix(arn, iam.Role(account, ""))
+	if !ok {
+		return c.who, fault.NotFound
+	}
+	r, err := v.store.Role(ctx, account, name)
+	if err != nil {
+		return c.who, err
+	}
+	c.who.Kind, c.who.Name, c.who.UserID, c.who.Tags = iam.KindAssumedRole, r.Name, r.ID+":", r.Tags
+	c.who.Session = &iam.Session{IssuedAt: time.Now()}
+	err = v.loadPolicies(ctx, c, store.RolePrincipal(name))
+	return c.who, err
+}

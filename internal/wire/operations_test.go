@@ -61,6 +61,7 @@ var extensionOperations = []operation{
 	{"CreateDpopProof", CreateDpopProofInput{}, CreateDpopProofOutput{}},
 	{"DeleteTrustedIssuer", DeleteTrustedIssuerInput{}, DeleteTrustedIssuerOutput{}},
 	{"DeleteAccount", DeleteAccountInput{}, DeleteAccountOutput{}},
+	{"ExplainPolicy", ExplainPolicyInput{}, ExplainPolicyOutput{}},
 	{"CreateAccount", CreateAccountInput{}, CreateAccountOutput{}},
 	{"ListAccounts", ListAccountsInput{}, ListAccountsOutput{}},
 	{"CreateUser", CreateUserInput{}, CreateUserOutput{}},

@@ -165,3 +165,32 @@ type DeleteUserPolicyInput struct {
 
 // DeleteUserPolicyOutput is the answer of DeleteUserPolicy.
 type DeleteUserPolicyOutput struct{}
+
+// ExplainPolicyInput is the request of ExplainPolicy: would the policies of a user or role allow an action on a resource? Context are condition keys with their values.
+type ExplainPolicyInput struct {
+	PrincipalArn string            `json:"principalArn" wire:"required,len=20..2048"`
+	Action       string            `json:"action" wire:"required,len=3..256"`
+	Resource     string            `json:"resource" wire:"required,len=1..2048"`
+	Context      map[string]string `json:"context,omitzero" wire:"items=0..50,key.len=1..256,value.len=0..2048"`
+}
+
+// PolicyDecision is what policies say to a request, in the words of AWS.
+type PolicyDecision string
+
+// The decisions.
+const (
+	PolicyAllowed      PolicyDecision = "allowed"
+	PolicyExplicitDeny PolicyDecision = "explicitDeny"
+	PolicyImplicitDeny PolicyDecision = "implicitDeny"
+)
+
+// Values are the values of the enum.
+func (PolicyDecision) Values() []string {
+	return texts(PolicyAllowed, PolicyExplicitDeny, PolicyImplicitDeny)
+}
+
+// ExplainPolicyOutput is the answer of ExplainPolicy. Statement names the statement that decided, or says what is lacking.
+type ExplainPolicyOutput struct {
+	Decision  PolicyDecision `json:"decision" wire:"required"`
+	Statement string         `json:"statement" wire:"required"`
+}

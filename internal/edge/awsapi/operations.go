@@ -132,6 +132,7 @@ func Extensions(c *control.Control, b *broker.Broker, a *admin.Admin) []Operatio
 		extension("GetUserPolicy", 200, common, a.GetUserPolicy),
 		extension("ListUserPolicies", 200, common, a.ListUserPolicies),
 		extension("DeleteUserPolicy", 204, common, a.DeleteUserPolicy),
+		extension("ExplainPolicy", 200, common, a.ExplainPolicy),
 		extension("CreateRole", 201, change, a.CreateRole),
 		extension("GetRole", 200, common, a.GetRole),
 		extension("ListRoles", 200, common, a.ListRoles),

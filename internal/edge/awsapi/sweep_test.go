@@ -283,6 +283,7 @@ func (w world) body(t *testing.T, e *testenv.Env, operation string) string {
 		"ListRolePolicies":           `{"roleName":"agent"}`,
 		"DeleteRolePolicy":           `{"roleName":"agent","policyName":"p"}`,
 		"UpdateAccessKey":            `{"userName":"bob","accessKeyId":"` + w.accessKey + `","status":"Inactive"}`,
+		"ExplainPolicy":              `{"principalArn":"arn:aws:iam::` + testenv.Account + `:user/bob","action":"credence:GetUser","resource":"*"}`,
 		"DeleteAccessKey":            `{"userName":"bob","accessKeyId":"` + w.accessKey + `"}`,
 		"DeleteAccount":              `{"accountId":"` + testenv.Account + `","force":true}`,
 		"ImportGrants": `{"grants":[{"workloadName":"agent","resourceCredentialProviderName":"vendor","user":{"userId":"bob"},"scopes":["read"],` +

@@ -158,7 +158,7 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, requestID string, 
 
 // answerStranger takes a request without a signature to its operation. There is no account yet that it could count for, so its address does.
 func (d *Door) answerStranger(r *http.Request, op *row, form url.Values, requestID string) ([]byte, error) {
-	c := iam.Caller{RequestID: requestID, SourceIP: door.SourceIP(r, d.TrustedProxies), Secure: r.TLS != nil}
+	c := iam.Caller{RequestID: requestID, SourceIP: door.SourceIP(r, d.TrustedProxies), Secure: door.Secure(r, d.TrustedProxies)}
 	if err := door.AddressWithinRate(op.addresses, op.throttled, c.SourceIP); err != nil {
 		return nil, err
 	}
