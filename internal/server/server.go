@@ -207,7 +207,7 @@ func (s *Server) route(to routes) http.Handler {
 			s.ready(w, r)
 		case get && to.metrics != nil && path == "/metrics":
 			to.metrics.ServeHTTP(w, r)
-		case r.Method == http.MethodPost && to.sts != nil && path == sts.Path:
+		case to.sts != nil && (r.Method == http.MethodPost && path == sts.Path || r.Method == http.MethodGet && path == sts.ContainerPath):
 			to.sts.ServeHTTP(w, r)
 		default:
 			to.api.ServeHTTP(w, r)

@@ -43,7 +43,7 @@ type Config struct {
 	Tracer         *telemetry.Tracer                  // nil makes no spans
 }
 
-// Door is the http.Handler, of POST at the one path Path.
+// Door is the http.Handler, of POST at Path and of GET at ContainerPath.
 type Door struct {
 	Config
 	rows map[string]*row
@@ -84,6 +84,10 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	requestID := uuid.NewString()
 	w.Header().Set("X-Amzn-Requestid", requestID)
+	if r.Method == http.MethodGet {
+		d.serveContainer(w, r, requestID, start)
+		return
+	}
 
 	op, out, span, err := d.answer(w, r, requestID, start)
 	status, name := http.StatusOK, "unknown"
@@ -125,8 +129,12 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, requestID string, 
 		return nil, nil, nil, err
 	}
 	if op.Unsigned {
-		out, err := d.answerStranger(r, op, form, requestID)
-		return op, out, nil, err
+		result, err := d.answerStranger(r, op, form, requestID)
+		if err != nil {
+			return op, nil, nil, err
+		}
+		text, err := encode(op.Name, result, requestID)
+		return op, text, nil, err
 	}
 	caller, err := sigv4.Verify(r, body, SigningName, time.Now(), d.Lookup)
 	if err != nil {
@@ -157,16 +165,12 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, requestID string, 
 }
 
 // answerStranger takes a request without a signature to its operation. There is no account yet that it could count for, so its address does.
-func (d *Door) answerStranger(r *http.Request, op *row, form url.Values, requestID string) ([]byte, error) {
+func (d *Door) answerStranger(r *http.Request, op *row, form url.Values, requestID string) (any, error) {
 	c := iam.Caller{RequestID: requestID, SourceIP: door.SourceIP(r, d.TrustedProxies), Secure: door.Secure(r, d.TrustedProxies)}
 	if err := door.AddressWithinRate(op.addresses, op.throttled, c.SourceIP); err != nil {
 		return nil, err
 	}
-	result, err := op.call(r.Context(), c, form)
-	if err != nil {
-		return nil, err
-	}
-	return encode(op.Name, result, requestID)
+	return op.call(r.Context(), c, form)
 }
 
 // parse reads a form in which no parameter comes twice.
