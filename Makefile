@@ -6,9 +6,10 @@ test:
 	.ci/setup
 	. .ci/flags && go test ./...
 
-# As test, the key management services against a real HashiCorp Vault, whose first build takes minutes, and a copy of 100,000 grants to PostgreSQL and back.
+# As test, at servers that take minutes to build the first time (HashiCorp Vault, Ory Hydra), and a copy of 100,000 grants to PostgreSQL and back.
 test-full: test
-	. .ci/flags && go test -tags full -run "Bao|Real" ./internal/kms ./internal/openbao
+	.ci/servers
+	. .ci/flags && go test -tags full -run "Bao|Real|Hydra" ./internal/kms ./internal/openbao ./internal/e2e
 	go test -count=1 -v -run '^TestCopyOfManyGrants$$' ./internal/store -args -copy-grants=100000
 
 lint:

@@ -8,6 +8,4 @@ import (
 	"credence/internal/testvault"
 )
 
-func TestMain(m *testing.M) { testvault.Main(m) }
-
 func startBao(t *testing.T) (address, token string) { return testvault.Start(t) }

@@ -12,8 +12,6 @@ import (
 	"credence/internal/testvault"
 )
 
-func TestMain(m *testing.M) { testvault.Main(m) }
-
 // The engines and logins of a real Vault are as the documented server of the other tests has them.
 func TestReal(t *testing.T) {
 	address, token := testvault.Start(t)
