@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/url"
 	"slices"
 	"time"
 
@@ -26,6 +27,9 @@ func (b *Broker) onBehalfOf(ctx context.Context, r request) (*wire.GetResourceOa
 	if r.traits.OnBehalfOf == nil {
 		return nil, "", fault.Invalid("resourceCredentialProviderName", "provider %s of vendor %s has no way to trade a user's JWT: %s needs a CustomOauth2 provider with onBehalfOfTokenExchangeConfig, or MicrosoftOauth2",
 			r.provider.Row.Name, r.provider.Config.Vendor, r.in.Oauth2Flow)
+	}
+	if r.idp != nil && len(r.in.Audiences) > 0 {
+		return nil, "", fault.Invalid("audiences", "cannot be chosen: provider %s gets its assertions at provider %s, and they are for its own authorization server; name resources", r.provider.Row.Name, r.idp.provider.Row.Name)
 	}
 	end, err := r.agent.token.JWTExpires()
 	if err != nil {
@@ -49,6 +53,11 @@ func (b *Broker) onBehalfOf(ctx context.Context, r request) (*wire.GetResourceOa
 	}
 	if err := r.tooShort(g); err != nil {
 		return nil, "", err
+	}
+	if r.idp != nil {
+		if err := b.Gate.NotFrozen(ctx, r.caller, r.idp.allowed); err != nil {
+			return nil, "", err
+		}
 	}
 	out, err := b.answer(ctx, r, g)
 	return out, outcome, err
@@ -74,45 +83,9 @@ func (b *Broker) exchangeJWT(ctx context.Context, r request, end time.Time) (sto
 	if err != nil {
 		return store.Grant{}, err
 	}
-	how := v.OnBehalfOf
-	if how.NoClient {
-		v.AuthMethod = oauth.Anonymous
-	}
-	e, err := b.endpoint(ctx, r.provider, v, r.agent.row.Name, store.Grant{})
+	grantType, call, err := b.trade(ctx, r, v)
 	if err != nil {
 		return store.Grant{}, err
-	}
-	actorToken, actorTokenType := secret.String{}, ""
-	switch how.Actor {
-	case wire.ActorM2M:
-		actorTokenType = oauth.TokenTypeAccessToken
-		actorToken, err = b.actorToken(ctx, r, how.ActorScopes)
-	case wire.ActorAwsIamIdTokenJwt:
-		actorTokenType = oauth.TokenTypeJWT
-		actorToken, err = b.idToken(ctx, r.provider, v, r.agent.row.Name, v.TokenEndpoint)
-	}
-	if err != nil {
-		return store.Grant{}, err
-	}
-	extra := parameters(r.in)
-	for name, values := range how.Parameters {
-		if !extra.Has(name) {
-			extra[name] = values
-		}
-	}
-	jwt := r.agent.token.JWT
-	grantType, call := "token_exchange", func(ctx context.Context) (oauth.Token, error) {
-		return b.OAuth.ExchangeToken(ctx, e, oauth.TokenExchangeGrant{
-			SubjectToken: jwt, ActorToken: actorToken, ActorTokenType: actorTokenType,
-			Scopes: r.in.Scopes, ScopeSeparator: v.ScopeSeparator, Resources: v.Resources(r.in.Resources), Audiences: r.in.Audiences, Extra: extra,
-		})
-	}
-	if how.GrantType == wire.GrantTypeJwtAuthorizationGrant {
-		grantType, call = "jwt_bearer", func(ctx context.Context) (oauth.Token, error) {
-			return b.OAuth.ExchangeJWT(ctx, e, oauth.JWTGrant{
-				Assertion: jwt, Scopes: r.in.Scopes, ScopeSeparator: v.ScopeSeparator, Resources: v.Resources(r.in.Resources), Audiences: r.in.Audiences, Extra: extra,
-			})
-		}
 	}
 	t, err := b.vendorCall(ctx, r.agent.account, v.TokenEndpoint, v, grantType, call)
 	if err != nil {
@@ -134,10 +107,77 @@ func (b *Broker) exchangeJWT(ctx context.Context, r request, end time.Time) (sto
 	return b.put(r, g)
 }
 
+// trade is the one request to the vendor of r that brings a token for a JWT; what comes before it is done.
+func (b *Broker) trade(ctx context.Context, r request, v provider.Vendor) (grantType string, call func(context.Context) (oauth.Token, error), _ error) {
+	if v.OnBehalfOf.GrantType != wire.GrantTypeJwtAuthorizationGrant {
+		e, g, err := b.tokenExchange(ctx, r, v)
+		return "token_exchange", func(ctx context.Context) (oauth.Token, error) { return b.OAuth.ExchangeToken(ctx, e, g) }, err
+	}
+	g := oauth.JWTGrant{
+		Assertion: r.agent.token.JWT, Scopes: r.in.Scopes, ScopeSeparator: v.ScopeSeparator, Resources: v.Resources(r.in.Resources), Audiences: r.in.Audiences, Extra: oboParameters(r.in, v.OnBehalfOf),
+	}
+	var asserted []string // scopes
+	if r.idp != nil {
+		t, err := b.identityAssertion(ctx, r, v)
+		if err != nil {
+			return "", nil, err
+		}
+		g, asserted = oauth.JWTGrant{Assertion: t.AccessToken}, t.Scopes // which says all the rest
+	}
+	e, err := b.tradeEndpoint(ctx, r, v)
+	return "jwt_bearer", func(ctx context.Context) (oauth.Token, error) {
+		t, err := b.OAuth.ExchangeJWT(ctx, e, g)
+		if t.Scopes == nil {
+			t.Scopes = asserted
+		}
+		return t, err
+	}, err
+}
+
+// tradeEndpoint is where the vendor of r trades JWTs.
+func (b *Broker) tradeEndpoint(ctx context.Context, r request, v provider.Vendor) (oauth.Endpoint, error) {
+	if v.OnBehalfOf.NoClient {
+		v.AuthMethod = oauth.Anonymous
+	}
+	return b.endpoint(ctx, r.provider, v, r.agent.row.Name, store.Grant{})
+}
+
+// tokenExchange is what a token exchange at the vendor of r sends.
+func (b *Broker) tokenExchange(ctx context.Context, r request, v provider.Vendor) (oauth.Endpoint, oauth.TokenExchangeGrant, error) {
+	how := v.OnBehalfOf
+	g := oauth.TokenExchangeGrant{
+		SubjectToken: r.agent.token.JWT, Scopes: r.in.Scopes, ScopeSeparator: v.ScopeSeparator, Resources: v.Resources(r.in.Resources), Audiences: r.in.Audiences, Extra: oboParameters(r.in, how),
+	}
+	e, err := b.tradeEndpoint(ctx, r, v)
+	if err != nil {
+		return e, g, err
+	}
+	switch how.Actor {
+	case wire.ActorM2M:
+		g.ActorTokenType = oauth.TokenTypeAccessToken
+		g.ActorToken, err = b.actorToken(ctx, r, how.ActorScopes)
+	case wire.ActorAwsIamIdTokenJwt:
+		g.ActorTokenType = oauth.TokenTypeJWT
+		g.ActorToken, err = b.idToken(ctx, r.provider, v, r.agent.row.Name, v.TokenEndpoint)
+	}
+	return e, g, err
+}
+
+// oboParameters are those that a request gives, and those that the provider's way always has.
+func oboParameters(in *wire.GetResourceOauth2TokenInput, how *provider.OnBehalfOf) url.Values {
+	extra := parameters(in)
+	for name, values := range how.Parameters {
+		if !extra.Has(name) {
+			extra[name] = values
+		}
+	}
+	return extra
+}
+
 // actorToken is the access token of the workload itself by which it says who acts for the user; it is kept as a grant of M2M like any other.
 func (b *Broker) actorToken(ctx context.Context, r request, scopes []string) (secret.String, error) {
 	in := &wire.GetResourceOauth2TokenInput{Oauth2Flow: wire.FlowM2M, Scopes: scopes, ForceAuthentication: r.in.ForceAuthentication, MinimumValiditySeconds: new(int32(0))}
-	g, _, err := b.issued(ctx, request{in, r.agent, r.provider, r.traits, identify(r.agent, r.provider, in, r.traits).key(), r.caller, r.allowed}, fresh, b.clientCredentials)
+	g, _, err := b.issued(ctx, request{in, r.agent, r.provider, r.traits, nil, identify(r.agent, r.provider, in, r.traits).key(), r.caller, r.allowed}, fresh, b.clientCredentials)
 	if err != nil {
 		if f, ok := errors.AsType[*fault.Fault](err); ok {
 			told := *f
@@ -150,8 +190,8 @@ func (b *Broker) actorToken(ctx context.Context, r request, scopes []string) (se
 }
 
 // usersTurn are the codes by which vendors say that the user has to do something first, which this flow has no page for: OpenID Connect Core section
-// 3.1.2.6, and Microsoft's.
-var usersTurn = []string{"consent_required", "interaction_required", "login_required", "account_selection_required"}
+// 3.1.2.6, RFC 9470 section 3, and Microsoft's.
+var usersTurn = []string{"consent_required", "interaction_required", "login_required", "account_selection_required", "insufficient_user_authentication"}
 
 // exchangeFault is a vendorFault that says what to do where the user has to.
 func exchangeFault(p *vault.OAuth2Provider, err error) error {

@@ -17,6 +17,7 @@ type request struct {
 	agent    agent
 	provider *vault.OAuth2Provider
 	traits   provider.Vendor // without endpoints
+	idp      *request        // the same at the user's identity provider, whose assertion the provider wants; nil: none
 	key      string          // of the grant that would serve it
 	caller   iam.Caller
 	allowed  access.Request // what was decided on
@@ -68,7 +69,15 @@ func (b *Broker) resourceToken(ctx context.Context, c iam.Caller, in *wire.GetRe
 		in = &of
 	}
 	traits := b.Resolver.Traits(p.Config)
-	r := request{in, a, p, traits, identify(a, p, in, traits).key(), c, req}
+	who := identify(a, p, in, traits)
+	r := request{in, a, p, traits, nil, "", c, req}
+	if r.idp, err = b.atIdentityProvider(ctx, r); err != nil {
+		return nil, "", err
+	}
+	if r.idp != nil {
+		who.actor += r.idp.provider.Row.Generation + actor(a, r.idp.traits.OnBehalfOf)
+	}
+	r.key = who.key()
 	switch in.Oauth2Flow {
 	case wire.FlowM2M:
 		return b.m2m(ctx, r)

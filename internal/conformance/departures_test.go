@@ -132,7 +132,7 @@ var differs = []difference{
 	},
 	{
 		operations: []string{"CreateOauth2CredentialProvider", "GetOauth2CredentialProvider", "UpdateOauth2CredentialProvider", "CreateWorkloadIdentity", "GetWorkloadIdentity", "UpdateWorkloadIdentity", "GetResourceOauth2Token"},
-		how: "More members than the API has: `confirm`, `scopeMatch`, `vendorHost`, `refreshTokenGraceSeconds`, `refreshTokenIdleSeconds`, `minimumValiditySeconds`, `dpopBoundAccessTokens`, `tokenEndpointAuthMethod`, `resourceIndicators`, `requireSignedRequestObject`, `deviceAuthorization`, `resource`, `registration` of OAuth2 providers and `minimumValiditySeconds`, `deviceAuthorization` of requests for access tokens (inputs also as signed headers `X-Credence-…`), `completeBySessionUri` of workload identities, " +
+		how: "More members than the API has: `confirm`, `scopeMatch`, `vendorHost`, `refreshTokenGraceSeconds`, `refreshTokenIdleSeconds`, `minimumValiditySeconds`, `dpopBoundAccessTokens`, `tokenEndpointAuthMethod`, `resourceIndicators`, `requireSignedRequestObject`, `identityAssertionProvider`, `clientAssertionAudience`, `deviceAuthorization`, `resource`, `registration` of OAuth2 providers and `minimumValiditySeconds`, `deviceAuthorization` of requests for access tokens (inputs also as signed headers `X-Credence-…`), `completeBySessionUri` of workload identities, " +
 			"`accessTokenExpiresAt`, `grantedScopes`, `tokenType` of access tokens.",
 		why: "SDKs pass over members that they do not know; who wants them can have them.",
 		prove: func(t *testing.T, dev, _ *world) {

@@ -349,10 +349,14 @@ func (w *world) oauth2Configs(t *testing.T) []sample {
 		{"Okta, secret elsewhere", obj{"credentialProviderVendor": "OktaOauth2", "oauth2ProviderConfigInput": obj{"includedOauth2ProviderConfig": with(elsewhere, metadata)}}},
 		{"on behalf of, with an actor", custom(discovery, onBehalf("TOKEN_EXCHANGE", actor("M2M", "act")))},
 		{"on behalf of, with the workload identity as actor", custom(discovery, onBehalf("TOKEN_EXCHANGE", actor("AWS_IAM_ID_TOKEN_JWT")))},
-		{"a client whom the issuer vouches for", obj{"credentialProviderVendor": "CustomOauth2", "oauth2ProviderConfigInput": obj{
+		{"a client whom the issuer vouches for", obj{"clientAssertionAudience": "token_endpoint", "credentialProviderVendor": "CustomOauth2", "oauth2ProviderConfigInput": obj{
 			"customOauth2ProviderConfig": with(discovery, obj{"clientAuthenticationMethod": "AWS_IAM_ID_TOKEN_JWT"}),
 		}}},
 		{"on behalf of, without client", custom(discovery, onBehalf("TOKEN_EXCHANGE", actor("NONE"), obj{"onBehalfOfAuthenticationConfig": obj{"clientAuthenticationMethod": "NO_CLIENT"}}))},
+		{"a client whom the issuer vouches for, to the vendor's issuer", obj{"credentialProviderVendor": "CustomOauth2", "clientAssertionAudience": "issuer", "oauth2ProviderConfigInput": obj{
+			"customOauth2ProviderConfig": with(discovery, obj{"clientAuthenticationMethod": "AWS_IAM_ID_TOKEN_JWT"}),
+		}}},
+		{"on behalf of, by an assertion of the identity provider", with(custom(discovery, onBehalf("JWT_AUTHORIZATION_GRANT")), obj{"identityAssertionProvider": w.create(t, "CreateOauth2CredentialProvider", "idp", custom(discovery, onBehalf("TOKEN_EXCHANGE")))})},
 		{"on behalf of, by a JWT grant", custom(discovery, onBehalf("JWT_AUTHORIZATION_GRANT"))},
 		{"a public client", obj{"credentialProviderVendor": "CustomOauth2", "oauth2ProviderConfigInput": obj{"customOauth2ProviderConfig": with(discovery, obj{"clientId": "client-1"})},
 			"tokenEndpointAuthMethod": "none", "resourceIndicators": false, "requireSignedRequestObject": false}},

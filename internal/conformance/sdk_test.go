@@ -248,7 +248,7 @@ func (c call) known(t *testing.T) obj {
 }
 
 // extensions are the members that the API lacks; the SDK neither sends nor reads them.
-var extensions = []string{"completeBySessionUri", "confirm", "scopeMatch", "vendorHost", "refreshTokenGraceSeconds", "refreshTokenIdleSeconds", "minimumValiditySeconds", "dpopBoundAccessTokens", "tokenEndpointAuthMethod", "resourceIndicators", "requireSignedRequestObject", "deviceAuthorization", "resource", "registration", "accessTokenExpiresAt", "grantedScopes", "tokenType"}
+var extensions = []string{"completeBySessionUri", "confirm", "scopeMatch", "vendorHost", "refreshTokenGraceSeconds", "refreshTokenIdleSeconds", "minimumValiditySeconds", "dpopBoundAccessTokens", "tokenEndpointAuthMethod", "resourceIndicators", "requireSignedRequestObject", "identityAssertionProvider", "clientAssertionAudience", "deviceAuthorization", "resource", "registration", "accessTokenExpiresAt", "grantedScopes", "tokenType"}
 
 // loosely parses JSON without telling apart how numbers are written.
 func loosely(t *testing.T, text []byte) (o obj) {

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"time"
 
 	"credence/internal/fault"
@@ -73,6 +74,22 @@ func signedRequests(cfg *provider.Config, required *bool, current *provider.Conf
 	}
 	if cfg.SignedRequests && cfg.AuthMethod != wire.MethodPrivateKeyJwt {
 		return fault.Invalid("requireSignedRequestObject", "needs clientAuthenticationMethod %s, whose key signs the requests", wire.MethodPrivateKeyJwt)
+	}
+	return nil
+}
+
+const assertionAudienceMember = "clientAssertionAudience"
+
+// assertionAudience takes over whom client assertions and ID tokens are for. What is left out stays while anything is signed.
+func assertionAudience(cfg *provider.Config, audience *wire.ClientAssertionAudience, current *provider.Config) error {
+	switch {
+	case audience != nil && !cfg.Signs():
+		return fault.Invalid(assertionAudienceMember, "%s needs clientAuthenticationMethod %s or %s, %s %s or actorTokenContent %s: nothing is signed with %s", *audience, wire.MethodPrivateKeyJwt,
+			wire.MethodAwsIamIdTokenJwt, authMethodMember, wire.AuthMethodClientSecretJWT, wire.ActorAwsIamIdTokenJwt, cmp.Or(string(cfg.AuthMethod), string(cfg.TokenEndpointAuthMethod), string(cfg.Vendor)))
+	case audience != nil:
+		cfg.AssertionAudience = *audience
+	case current != nil && cfg.Signs():
+		cfg.AssertionAudience = current.AssertionAudience
 	}
 	return nil
 }

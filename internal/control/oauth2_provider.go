@@ -60,6 +60,12 @@ func (c *Control) CreateOauth2CredentialProvider(ctx context.Context, caller iam
 		return nil, err
 	}
 	config.DeviceAuthorization = value(in.DeviceAuthorization)
+	if err := assertionAudience(&config, in.ClientAssertionAudience, nil); err != nil {
+		return nil, err
+	}
+	if err := c.identityAssertions(ctx, caller, in.Name, &config, in.IdentityAssertionProvider, nil); err != nil {
+		return nil, err
+	}
 	callbackID, err := c.Vault.CallbackID(ctx, caller.Account, in.Name)
 	if err != nil {
 		return nil, err
@@ -97,6 +103,7 @@ func created(d *wire.GetOauth2CredentialProviderOutput) wire.CreateOauth2Credent
 		TokenEndpointAuthMethod: d.TokenEndpointAuthMethod,
 		ResourceIndicators:      d.ResourceIndicators, RequireSignedRequestObject: d.RequireSignedRequestObject,
 		DeviceAuthorization: d.DeviceAuthorization, Resource: d.Resource, Registration: d.Registration,
+		IdentityAssertionProvider: d.IdentityAssertionProvider, ClientAssertionAudience: d.ClientAssertionAudience,
 	}
 }
 
@@ -211,6 +218,12 @@ func (c *Control) UpdateOauth2CredentialProvider(ctx context.Context, caller iam
 		if err := authMethod(&p.Config, in.TokenEndpointAuthMethod, &current.Config); err != nil {
 			return err
 		}
+		if err := assertionAudience(&p.Config, in.ClientAssertionAudience, &current.Config); err != nil {
+			return err
+		}
+		if err := c.identityAssertions(ctx, caller, in.Name, &p.Config, in.IdentityAssertionProvider, &current.Config); err != nil {
+			return err
+		}
 		// A client stays registered until another, or a secret or method of its own, takes its place.
 		if current.Config.SameGeneration(p.Config) && clientSecret.isZero() && p.Config.AuthMethod == "" && p.Config.TokenEndpointAuthMethod == "" {
 			p.Config.Registration = current.Config.Registration
@@ -258,6 +271,7 @@ func (c *Control) UpdateOauth2CredentialProvider(ctx context.Context, caller iam
 		TokenEndpointAuthMethod: d.TokenEndpointAuthMethod,
 		ResourceIndicators:      d.ResourceIndicators, RequireSignedRequestObject: d.RequireSignedRequestObject,
 		DeviceAuthorization: d.DeviceAuthorization, Resource: d.Resource, Registration: d.Registration,
+		IdentityAssertionProvider: d.IdentityAssertionProvider, ClientAssertionAudience: d.ClientAssertionAudience,
 	}, nil
 }
 
@@ -471,6 +485,12 @@ func (c *Control) describeOAuth2Provider(ctx context.Context, p *vault.OAuth2Pro
 	out.ResourceIndicators = p.Config.ResourceIndicators
 	if p.Config.SignedRequests {
 		out.RequireSignedRequestObject = &p.Config.SignedRequests
+	}
+	if o := p.Config.OnBehalfOf; o != nil && o.AssertionProvider != "" {
+		out.IdentityAssertionProvider = &o.AssertionProvider
+	}
+	if p.Config.AssertionAudience != "" {
+		out.ClientAssertionAudience = &p.Config.AssertionAudience
 	}
 	if p.Config.TokenEndpointAuthMethod != "" {
 		out.TokenEndpointAuthMethod = &p.Config.TokenEndpointAuthMethod

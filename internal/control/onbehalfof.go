@@ -1,7 +1,11 @@
 package control
 
 import (
+	"context"
+	"errors"
+
 	"credence/internal/fault"
+	"credence/internal/iam"
 	"credence/internal/provider"
 	"credence/internal/wire"
 )
@@ -39,4 +43,53 @@ func describeOnBehalfOf(o *provider.OnBehalfOf) *wire.OnBehalfOfTokenExchangeCon
 		out.OnBehalfOfAuthenticationConfig = &wire.OnBehalfOfAuthenticationConfig{ClientAuthenticationMethod: wire.MethodNoClient}
 	}
 	return out
+}
+
+const identityAssertionMember = "identityAssertionProvider"
+
+// identityAssertions takes over at which identity provider the assertion of a JWT grant is got. What is left out stays as long as the grant type does. The caller must be allowed
+// to look at the provider that is named.
+func (c *Control) identityAssertions(ctx context.Context, caller iam.Caller, own string, cfg *provider.Config, named *string, current *provider.Config) error {
+	how, jwtGrant := cfg.OnBehalfOf, cfg.OnBehalfOf != nil && cfg.OnBehalfOf.GrantType == wire.GrantTypeJwtAuthorizationGrant
+	if named == nil {
+		if !jwtGrant || current == nil || current.OnBehalfOf == nil || current.OnBehalfOf.AssertionProvider == "" {
+			return nil
+		}
+		named = &current.OnBehalfOf.AssertionProvider
+	}
+	refuse := func(format string, args ...any) error {
+		return fault.Invalid(identityAssertionMember, "%q "+format, append([]any{*named}, args...)...)
+	}
+	switch m := cfg.Metadata; {
+	case !jwtGrant:
+		return refuse("needs onBehalfOfTokenExchangeConfig with the grantType %s, whose assertion it gives", wire.GrantTypeJwtAuthorizationGrant)
+	case how.NoClient:
+		return refuse("cannot be given together with onBehalfOfAuthenticationConfig %s: an assertion is good for one client, which proves that it is the one", wire.MethodNoClient)
+	case cfg.TokenEndpointAuthMethod == wire.AuthMethodNone:
+		return refuse("cannot be given together with %s %s: an assertion is good for one client, which proves that it is the one", authMethodMember, wire.AuthMethodNone)
+	case cfg.ClientID == "":
+		return refuse("needs a clientId: the assertion names the client that it is for")
+	case m != nil && !provider.SameOrigin(m.Issuer, m.TokenEndpoint):
+		return refuse("needs a discoveryUrl, or a tokenEndpoint on the host of the issuer: an assertion for %q would go to %q", m.Issuer, m.TokenEndpoint)
+	case *named == own:
+		return refuse("is this provider itself: the user's identity provider has a provider of its own")
+	}
+	arn := c.ARNs.OAuth2Provider(caller.Account, *named)
+	if err := c.allow(caller, "GetOauth2CredentialProvider", arn, c.ARNs.Vault(caller.Account, iam.DefaultVault)); err != nil {
+		return err
+	}
+	idp, err := c.Vault.OAuth2Provider(ctx, caller.Account, *named)
+	switch {
+	case errors.Is(err, fault.NotFound):
+		return refuse("is no OAuth2 credential provider of account %s: create it first", caller.Account)
+	case err != nil:
+		return err
+	}
+	if why := idp.Config.CannotAssert(); why != "" {
+		return refuse("%s", why)
+	}
+	with := *how
+	with.AssertionProvider = *named
+	cfg.OnBehalfOf = &with
+	return nil
 }

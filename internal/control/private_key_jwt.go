@@ -94,6 +94,9 @@ func (c *Control) checkClaims(path string, claims vault.AssertionClaims, cfg pro
 			}
 			continue
 		}
+		if cfg.AssertionAudience == wire.AudienceIssuer {
+			return fault.Invalid(path+".additionalPayloadClaims", `must not have "aud" together with %s %s`, assertionAudienceMember, cfg.AssertionAudience)
+		}
 		if v := c.Resolver.Located(cfg); v.TokenEndpoint != "" && value != v.TokenEndpoint && value != v.Issuer {
 			return fault.Invalid(path+".additionalPayloadClaims", `"aud" must be the token endpoint or the issuer of the provider: %q or %q`, v.TokenEndpoint, v.Issuer)
 		}

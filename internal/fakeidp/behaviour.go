@@ -49,6 +49,7 @@ type Behaviour struct {
 	ExtraResourceMetadata map[string]any
 	SlowDown              int // the next so many polls of device codes are told to slow down
 	DPoP                  DPoP
+	IDJAG                 IDJAG
 
 	// Quirks are ways of real vendors that no RFC has.
 	Quirks

@@ -23,6 +23,9 @@ const (
 
 // exchange trades a token of a user, and of who acts for the user (RFC 8693 section 2). It needs v.mu held, like trade.
 func (v *Vendor) exchange(clientID string, form url.Values, b Behaviour) (map[string]any, *refusal) {
+	if form.Get("requested_token_type") == typeIDJAG {
+		return v.assertion(clientID, form, b)
+	}
 	subject, err := v.whose("subject_token", form)
 	if err != nil {
 		return nil, err
@@ -67,6 +70,9 @@ func (v *Vendor) whose(parameter string, form url.Values) (string, *refusal) {
 
 // assert trades a JWT (RFC 7523 section 2.1). It needs v.mu held.
 func (v *Vendor) assert(client Client, form url.Values, b Behaviour) (map[string]any, *refusal) {
+	if isIDJAG(form.Get("assertion")) {
+		return v.redeemAssertion(client, form, b)
+	}
 	claims, err := v.verify(form.Get("assertion"))
 	if err != nil {
 		return nil, &refusal{code: "invalid_grant", description: "assertion is no JWT of this issuer, or has expired"}

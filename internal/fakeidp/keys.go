@@ -21,11 +21,15 @@ func (v *Vendor) Sign(claims map[string]any) string {
 	v.mu.Lock()
 	key := v.newestKey()
 	v.mu.Unlock()
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: key}, (&jose.SignerOptions{}).WithType("JWT"))
+	return sign(key, "JWT", all)
+}
+
+func sign(key jose.JSONWebKey, typ jose.ContentType, claims map[string]any) string {
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: key}, (&jose.SignerOptions{}).WithType(typ))
 	if err != nil {
 		panic(fmt.Sprintf("fakeidp: sign: %v", err))
 	}
-	token, err := jwt.Signed(signer).Claims(all).Serialize()
+	token, err := jwt.Signed(signer).Claims(claims).Serialize()
 	if err != nil {
 		panic(fmt.Sprintf("fakeidp: sign: %v", err))
 	}
@@ -59,16 +63,20 @@ func (v *Vendor) addKey() {
 }
 
 func (v *Vendor) serveKeys(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, v.PublicKeys())
+}
+
+// PublicKeys are what the JWKS holds.
+func (v *Vendor) PublicKeys() (set jose.JSONWebKeySet) {
 	v.mu.Lock()
+	defer v.mu.Unlock()
 	newest := v.newestKey()
 	keys := v.keys
 	if v.behaviour.DropOldKeys {
 		keys = []jose.JSONWebKey{newest}
 	}
-	v.mu.Unlock()
-	var set jose.JSONWebKeySet
 	for _, key := range keys {
 		set.Keys = append(set.Keys, key.Public())
 	}
-	writeJSON(w, http.StatusOK, set)
+	return set
 }

@@ -57,6 +57,8 @@ func readResponse(r response) (Token, error) {
 			TokenType:    grant.tokenType(),
 			ExpiresIn:    grant.expiresIn(),
 			Scopes:       grant.scopes(r.separator),
+
+			IssuedTokenType: clean(grant.text("issued_token_type"), maxCode, r.sent),
 		}, nil
 	case m.hasError():
 		return Token{}, m.refusal(r)

@@ -27,9 +27,11 @@ type Config struct {
 	TokenEndpointAuthMethod wire.TokenEndpointAuthMethod `json:"tokenEndpointAuthMethod,omitempty"`
 	// SigningAlgorithm of client assertions, with PRIVATE_KEY_JWT.
 	SigningAlgorithm wire.SigningAlgorithm `json:"signingAlgorithm,omitempty"`
-	Confirm          wire.Confirm          `json:"confirm,omitempty"`
-	ScopeMatch       wire.ScopeMatch       `json:"scopeMatch,omitempty"`
-	DPoPBound        bool                  `json:"dpopBound,omitempty"` // tokens are bound to keys (RFC 9449)
+	// AssertionAudience is whom client assertions and ID tokens are for; "": the token endpoint, or what the additional claims of PRIVATE_KEY_JWT say.
+	AssertionAudience wire.ClientAssertionAudience `json:"assertionAudience,omitempty"`
+	Confirm           wire.Confirm                 `json:"confirm,omitempty"`
+	ScopeMatch        wire.ScopeMatch              `json:"scopeMatch,omitempty"`
+	DPoPBound         bool                         `json:"dpopBound,omitempty"` // tokens are bound to keys (RFC 9449)
 	// ResourceIndicators says whether the vendor is told resources (RFC 8707); nil: as the vendor's preset has it.
 	ResourceIndicators *bool       `json:"resourceIndicators,omitempty"`
 	SignedRequests     bool        `json:"signedRequests,omitempty"` // authorization requests are signed (RFC 9101)
@@ -107,6 +109,12 @@ func (c Config) method(otherwise oauth.AuthMethod) oauth.AuthMethod {
 		return oauth.AuthMethod(c.Metadata.TokenEndpointAuthMethods[0])
 	}
 	return otherwise
+}
+
+// Signs reports whether anything is signed for the vendor that says whom it is for.
+func (c Config) Signs() bool {
+	return c.AuthMethod == wire.MethodPrivateKeyJwt || c.AuthMethod == wire.MethodAwsIamIdTokenJwt || c.TokenEndpointAuthMethod == wire.AuthMethodClientSecretJWT ||
+		c.OnBehalfOf != nil && c.OnBehalfOf.Actor == wire.ActorAwsIamIdTokenJwt
 }
 
 // SecretKind is what the client secret of a provider is. One of a kind is never used as another.

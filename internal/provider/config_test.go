@@ -57,6 +57,7 @@ func TestSameGeneration(t *testing.T) {
 		{"Resource", discovered(), func(c *provider.Config) { c.Resource = "https://mcp.example/mcp" }, true},
 		{"Registration", discovered(), func(c *provider.Config) { c.Registration = &provider.Registration{} }, true},
 		{"DeviceAuthorization", discovered(), func(c *provider.Config) { c.DeviceAuthorization = true }, true},
+		{"AssertionAudience", discovered(), func(c *provider.Config) { c.AssertionAudience = wire.AudienceIssuer }, true},
 		{"RefreshTokenGraceSeconds", discovered(), func(c *provider.Config) { c.RefreshTokenGraceSeconds = 30 }, true},
 		{"RefreshTokenIdleSeconds", discovered(), func(c *provider.Config) { c.RefreshTokenIdleSeconds = 30 }, true},
 		{"MinimumValiditySeconds", discovered(), func(c *provider.Config) { c.MinimumValiditySeconds = 30 }, true},

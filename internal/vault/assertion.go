@@ -164,9 +164,12 @@ func (v *Vault) signWithKey(ctx context.Context, p *OAuth2Provider, compose func
 	return secret.New(message + "." + base64.RawURLEncoding.EncodeToString(signature)), nil
 }
 
-// vendorAudience is whom an assertion for the vendor of a provider is for: its token endpoint, unless what is wanted is its issuer.
+// vendorAudience is whom an assertion for the vendor of a provider is for: its token endpoint, unless what is wanted, or the provider's config says, is its issuer.
 func vendorAudience(p *OAuth2Provider, vendor provider.Vendor, wanted string) (string, error) {
 	audience := cmp.Or(wanted, vendor.TokenEndpoint)
+	if p.Config.AssertionAudience == wire.AudienceIssuer {
+		audience = vendor.Issuer
+	}
 	if audience == "" || audience != vendor.TokenEndpoint && audience != vendor.Issuer {
 		return "", fault.New(fault.AccessDenied, "The client assertion of provider %s would be for %q, which is neither the token endpoint nor the issuer of its vendor", p.Row.Name, audience)
 	}
@@ -175,11 +178,15 @@ func vendorAudience(p *OAuth2Provider, vendor provider.Vendor, wanted string) (s
 
 // signWithSecret makes the assertion of a client whose secret is the key, by HS256 (OpenID Connect Core section 9).
 func (v *Vault) signWithSecret(ctx context.Context, p *OAuth2Provider, vendor provider.Vendor) (secret.String, error) {
+	audience, err := vendorAudience(p, vendor, "")
+	if err != nil {
+		return secret.String{}, err
+	}
 	clientSecret, err := v.ClientSecret(ctx, p)
 	if err != nil {
 		return secret.String{}, err
 	}
-	message := assertion(map[string]any{"alg": "HS256"}, p.Config, AssertionClaims{}, vendor.TokenEndpoint, time.Now())
+	message := assertion(map[string]any{"alg": "HS256"}, p.Config, AssertionClaims{}, audience, time.Now())
 	mac := hmac.New(sha256.New, []byte(clientSecret.Reveal()))
 	mac.Write([]byte(message))
 	return secret.New(message + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))), nil

@@ -1,10 +1,12 @@
 package vault
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -206,5 +208,43 @@ func TestSignRequestObject(t *testing.T) {
 	nobody.Issuer = ""
 	if _, err := b.SignRequestObject(t.Context(), p, nobody, parameters); err == nil {
 		t.Error("for no issuer")
+	}
+}
+
+// Whatever signs, an assertion is for the vendor's token endpoint, or for its issuer where the provider says so, and for nobody when that is not known.
+func TestAssertionAudience(t *testing.T) {
+	b := openBed(t)
+	key := b.signer(t, alpha, store.KeyForAssertions, "ECC_NIST_P256", "client")
+	for what, sign := range map[string]func(*OAuth2Provider, provider.Vendor) (secret.String, error){
+		"private_key_jwt": func(p *OAuth2Provider, v provider.Vendor) (secret.String, error) {
+			return b.SignClientAssertion(t.Context(), p, v, tokenEndpoint)
+		},
+		"client_secret_jwt": func(p *OAuth2Provider, v provider.Vendor) (secret.String, error) {
+			v.AuthMethod = oauth.ClientSecretJWT
+			return b.SignClientAssertion(t.Context(), p, v, tokenEndpoint)
+		},
+		"ID token": func(p *OAuth2Provider, v provider.Vendor) (secret.String, error) {
+			return b.SignWorkloadToken(t.Context(), p, v, tokenEndpoint, "https://us.example/issuer/"+alpha, "arn:aws:iam::"+alpha+":user/a", "us-east-1")
+		},
+	} {
+		p := b.signedBy(t, key, wire.AlgorithmES256, AssertionClaims{})
+		for audience, want := range map[wire.ClientAssertionAudience]string{"": tokenEndpoint, wire.AudienceTokenEndpoint: tokenEndpoint, wire.AudienceIssuer: idpIssuer} {
+			p.Config.AssertionAudience = audience
+			signed, err := sign(p, idp)
+			must(t, err)
+			var claims struct {
+				Audience string `json:"aud"`
+			}
+			payload, err := base64.RawURLEncoding.DecodeString(strings.Split(signed.Reveal(), ".")[1])
+			must(t, err)
+			must(t, json.Unmarshal(payload, &claims))
+			if claims.Audience != want {
+				t.Errorf("%s, %q: for %q, want %q", what, audience, claims.Audience, want)
+			}
+		}
+		p.Config.AssertionAudience = wire.AudienceIssuer
+		if signed, err := sign(p, provider.Vendor{TokenEndpoint: tokenEndpoint}); !errors.Is(err, fault.AccessDenied) || !signed.IsZero() {
+			t.Errorf("%s, without an issuer: %v", what, err)
+		}
 	}
 }

@@ -299,8 +299,8 @@ func (v *Vault) SignIDToken(ctx context.Context, t IDToken) (_ secret.String, ex
 }
 
 // SignWorkloadToken makes the ID token by which a workload identity proves to the vendor of a provider who it is: as the client (RFC 7521 section 4.2), or as who
-// acts for a user (RFC 8693 section 2.1). It is for that vendor's token endpoint, and
-// leaves only for target, where that is on a host of the vendor's.
+// acts for a user (RFC 8693 section 2.1). It is for that vendor's token endpoint, or its
+// issuer where the provider's config says so, and leaves only for target, where that is on a host of the vendor's.
 func (v *Vault) SignWorkloadToken(ctx context.Context, p *OAuth2Provider, vendor provider.Vendor, target, issuer, subject, region string) (secret.String, error) {
 	if err := onlyToVendor(p, vendor, target); err != nil {
 		return secret.String{}, err

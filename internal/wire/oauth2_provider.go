@@ -26,6 +26,11 @@ type CreateOauth2CredentialProviderInput struct {
 	RequireSignedRequestObject *bool `json:"requireSignedRequestObject" header:"X-Credence-Require-Signed-Request-Object"`
 	// DeviceAuthorization, an extension, lets requests ask for a consent by a code that the user enters at the vendor (RFC 8628), in whatever browser.
 	DeviceAuthorization *bool `json:"deviceAuthorization" header:"X-Credence-Device-Authorization"`
+	// IdentityAssertionProvider, an extension, is the name of the OAuth2 credential provider of the users' identity provider: there a user's JWT is exchanged for the
+	// assertion of the JWT grant (draft-ietf-oauth-identity-assertion-authz-grant).
+	IdentityAssertionProvider *string `json:"identityAssertionProvider" header:"X-Credence-Identity-Assertion-Provider" wire:"len=1..128,pattern=credentialProviderName"`
+	// ClientAssertionAudience, an extension, is whom client assertions and ID tokens for the vendor are for (claim aud).
+	ClientAssertionAudience *ClientAssertionAudience `json:"clientAssertionAudience" header:"X-Credence-Client-Assertion-Audience"`
 }
 
 // CreateOauth2CredentialProviderOutput is the answer of CreateOauth2CredentialProvider. CallbackUrl is what to register at the vendor.
@@ -51,6 +56,8 @@ type CreateOauth2CredentialProviderOutput struct {
 	DeviceAuthorization        *bool                       `json:"deviceAuthorization,omitzero"`        // extension
 	Resource                   *string                     `json:"resource,omitzero"`                   // extension: of requests that name none (RFC 8707)
 	Registration               *Registration               `json:"registration,omitzero"`               // extension: of a client that nobody entered by hand
+	IdentityAssertionProvider  *string                     `json:"identityAssertionProvider,omitzero"`  // extension
+	ClientAssertionAudience    *ClientAssertionAudience    `json:"clientAssertionAudience,omitzero"`    // extension
 }
 
 // GetOauth2CredentialProviderInput is the request of GetOauth2CredentialProvider.
@@ -85,6 +92,8 @@ type GetOauth2CredentialProviderOutput struct {
 	DeviceAuthorization        *bool                       `json:"deviceAuthorization,omitzero"`        // extension
 	Resource                   *string                     `json:"resource,omitzero"`                   // extension: of requests that name none (RFC 8707)
 	Registration               *Registration               `json:"registration,omitzero"`               // extension: of a client that nobody entered by hand
+	IdentityAssertionProvider  *string                     `json:"identityAssertionProvider,omitzero"`  // extension
+	ClientAssertionAudience    *ClientAssertionAudience    `json:"clientAssertionAudience,omitzero"`    // extension
 }
 
 // ListOauth2CredentialProvidersInput is the request of ListOauth2CredentialProviders. NextToken is that of the answer before.
@@ -126,6 +135,11 @@ type UpdateOauth2CredentialProviderInput struct {
 	ResourceIndicators         *bool                    `json:"resourceIndicators" header:"X-Credence-Resource-Indicators"`                   // extension
 	RequireSignedRequestObject *bool                    `json:"requireSignedRequestObject" header:"X-Credence-Require-Signed-Request-Object"` // extension
 	DeviceAuthorization        *bool                    `json:"deviceAuthorization" header:"X-Credence-Device-Authorization"`                 // extension
+	// IdentityAssertionProvider, an extension, is the name of the OAuth2 credential provider of the users' identity provider: there a user's JWT is exchanged for the
+	// assertion of the JWT grant (draft-ietf-oauth-identity-assertion-authz-grant).
+	IdentityAssertionProvider *string `json:"identityAssertionProvider" header:"X-Credence-Identity-Assertion-Provider" wire:"len=1..128,pattern=credentialProviderName"`
+	// ClientAssertionAudience, an extension, is whom client assertions and ID tokens for the vendor are for (claim aud).
+	ClientAssertionAudience *ClientAssertionAudience `json:"clientAssertionAudience" header:"X-Credence-Client-Assertion-Audience"`
 }
 
 // UpdateOauth2CredentialProviderOutput is the answer of UpdateOauth2CredentialProvider.
@@ -154,6 +168,8 @@ type UpdateOauth2CredentialProviderOutput struct {
 	DeviceAuthorization        *bool                       `json:"deviceAuthorization,omitzero"`        // extension
 	Resource                   *string                     `json:"resource,omitzero"`                   // extension: of requests that name none (RFC 8707)
 	Registration               *Registration               `json:"registration,omitzero"`               // extension: of a client that nobody entered by hand
+	IdentityAssertionProvider  *string                     `json:"identityAssertionProvider,omitzero"`  // extension
+	ClientAssertionAudience    *ClientAssertionAudience    `json:"clientAssertionAudience,omitzero"`    // extension
 }
 
 // DeleteOauth2CredentialProviderInput is the request of DeleteOauth2CredentialProvider.
@@ -237,3 +253,15 @@ const (
 func (Registration) Values() []string {
 	return texts(RegistrationMetadataDocument, RegistrationDynamic)
 }
+
+// ClientAssertionAudience says whom client assertions and ID tokens for a vendor are for (RFC 7523 section 3: servers differ in what they take).
+type ClientAssertionAudience string
+
+// The values of ClientAssertionAudience.
+const (
+	AudienceTokenEndpoint ClientAssertionAudience = "token_endpoint"
+	AudienceIssuer        ClientAssertionAudience = "issuer"
+)
+
+// Values are the values of the extension enum ClientAssertionAudience.
+func (ClientAssertionAudience) Values() []string { return texts(AudienceTokenEndpoint, AudienceIssuer) }
