@@ -22,7 +22,12 @@ var atEnd struct {
 }
 
 func TestMain(m *testing.M) {
+	forget, err := trustServers()
+	if err != nil {
+		panic(err)
+	}
 	code := m.Run()
+	forget()
 	for _, stop := range atEnd.stops {
 		stop()
 	}
