@@ -52,6 +52,7 @@ type attempt struct {
 	ID       string `json:"id"`
 	Session  string `json:"session"` // the handle
 	Verifier string `json:"verifier"`
+	ProofKey string `json:"proofKey,omitempty"` // that the code will be bound to
 }
 
 // state is what the vendor hands back: sealed, so that only our own is taken, and able to find the session even in another browser.
@@ -140,6 +141,13 @@ func (b *Broker) OpenAuthorization(ctx context.Context, requestURI, attemptID st
 		}
 	}
 	a := attempt{ID: rand.Text()[:16], Session: handle, Verifier: oauth.NewVerifier().Reveal()}
+	if v.DPoP == provider.DPoPAlways {
+		key, err := oauth.NewProofKey()
+		if err != nil {
+			return nil, err
+		}
+		a.ProofKey = key.Text().Reveal()
+	}
 	text, err := json.Marshal(a)
 	if err != nil {
 		return nil, err
@@ -251,6 +259,11 @@ func (b *Broker) vendorURL(ctx context.Context, s store.Session, p *vault.OAuth2
 	req := oauth.AuthorizationRequest{
 		Endpoint: v.AuthorizationEndpoint, ClientID: p.Config.ClientID, RedirectURI: provider.CallbackURL(b.PublicURL, p.Row.CallbackID), State: handle,
 		Scopes: r.Scopes, ScopeSeparator: v.ScopeSeparator, Verifier: secret.New(a.Verifier), Resources: v.Resources(r.Resources), Audiences: r.Audiences, Extra: url.Values{},
+	}
+	if a.ProofKey != "" {
+		if req.ProofKey, err = oauth.ParseProofKey(secret.New(a.ProofKey)); err != nil {
+			return "", err
+		}
 	}
 	for name, values := range v.AuthorizeParameters {
 		req.Extra[name] = values
@@ -382,7 +395,7 @@ func (b *Broker) FinishAuthorization(ctx context.Context, callbackID, query stri
 		}
 	} else {
 		s.State = store.SessionAuthorized
-		if err := b.sealCode(ctx, &s, sealedCode{answer.Code.Reveal(), a.Verifier, provider.CallbackURL(b.PublicURL, p.Row.CallbackID)}); err != nil {
+		if err := b.sealCode(ctx, &s, sealedCode{answer.Code.Reveal(), a.Verifier, provider.CallbackURL(b.PublicURL, p.Row.CallbackID), a.ProofKey}); err != nil {
 			return nil, err
 		}
 	}
@@ -401,6 +414,7 @@ type sealedCode struct {
 	Code        string `json:"code"`
 	Verifier    string `json:"verifier"`
 	RedirectURI string `json:"redirectUri"`
+	ProofKey    string `json:"proofKey,omitempty"` // that the code is bound to
 }
 
 func (b *Broker) sealCode(ctx context.Context, s *store.Session, c sealedCode) error {

@@ -173,6 +173,10 @@ func (b *Broker) exchange(ctx context.Context, s store.Session) error {
 		return err
 	}
 	e, err := b.endpoint(ctx, p, v, s.Workload, store.Grant{})
+	if err == nil && code.ProofKey != "" {
+		e.DPoP = &oauth.DPoP{}
+		e.DPoP.Key, err = oauth.ParseProofKey(secret.New(code.ProofKey))
+	}
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -276,5 +277,63 @@ func TestProofOfAnotherTime(t *testing.T) {
 	_, err := f.ask("", func(in *tokenInput) { in.Scopes = []string{"write"} })
 	if err == nil || !strings.Contains(err.Error(), "invalid_dpop_proof") || f.vendor.Count("client_credentials") != before+1 {
 		t.Errorf("%v after %d requests", err, f.vendor.Count("client_credentials")-before)
+	}
+}
+
+// A code is bound to the key that its tokens will be bound to, from the authorization request on, wherever that goes: each attempt has a key of its own, which is none of
+// the browser's, and the code is exchanged with it, whatever the provider says of proofs by then. A vendor that may not want proofs is told of no key.
+func TestCodeIsBoundToTheKey(t *testing.T) {
+	for name, push := range map[string]bool{"by the browser": false, "pushed": true} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, t.TempDir())
+			bound(f, nil)
+			f.vendor.Set(func(b *fakeidp.Behaviour) { b.Pushed, b.PushRequired = push, push })
+			told := func(location string) string {
+				t.Helper()
+				u, err := url.Parse(location)
+				f.must(err)
+				if requests := f.vendor.Requests(); push {
+					return requests[len(requests)-1].Form.Get("dpop_jkt")
+				}
+				return u.Query().Get("dpop_jkt")
+			}
+			open := func(user string) (location, thumbprint string) {
+				t.Helper()
+				b := browser{}
+				location, err := f.openURL(b, f.needsConsent(user).AuthorizationUrl)
+				f.must(err)
+				for _, cookie := range b {
+					if strings.Contains(cookie, `"d"`) {
+						t.Error("the key is in clear in a cookie")
+					}
+				}
+				return location, told(location)
+			}
+			_, first := open("alice")
+			b := browser{}
+			out := f.needsConsent("alice")
+			location, err := f.openURL(b, out.AuthorizationUrl)
+			f.must(err)
+			second := told(location)
+			if len(first) != 43 || len(second) != 43 || first == second {
+				t.Errorf("keys %q and %q", first, second)
+			}
+			id, query := f.approve(location)
+			closing, err := f.FinishAuthorization(t.Context(), id, query, b.cookie)
+			f.must(err)
+			f.change("vendor", false, func(c *provider.Config) { c.DPoPBound = false })
+			back, err := url.Parse(closing.Location)
+			f.must(err)
+			f.must(f.complete(back.Query().Get("session_id"), "alice")) // the vendor refuses another key
+			g := f.row("alice")
+			key, err := f.proofKey(t.Context(), g)
+			f.must(err)
+			if g.TokenType != "DPoP" || key.Thumbprint() != second {
+				t.Errorf("a token of type %s, bound to %s", g.TokenType, key.Thumbprint())
+			}
+			if _, none := open("bob"); none != "" { // on demand
+				t.Errorf("a vendor that may not want proofs is told of %q", none)
+			}
+		})
 	}
 }

@@ -88,6 +88,9 @@ func (v *Vendor) redeem(client Client, form url.Values, thumbprint string, b Beh
 	if !codeVerifier.MatchString(form.Get("code_verifier")) || base64.RawURLEncoding.EncodeToString(sum[:]) != c.challenge {
 		return nil, &refusal{code: "invalid_grant", description: "code_verifier does not match code_challenge"}
 	}
+	if b.DPoP.Bound && c.thumbprint != "" && c.thumbprint != thumbprint {
+		return nil, &refusal{code: "invalid_grant", description: "the code is bound to another key"}
+	}
 	resources, err := narrowResources(f.resources, form["resource"])
 	if err != nil {
 		return nil, err

@@ -21,6 +21,7 @@ type AuthorizationRequest struct {
 	ScopeSeparator                         string // "" is a space
 	Verifier                               secret.String
 	Resources, Audiences                   []string
+	ProofKey                               *ProofKey  // that the tokens will be bound to, and so is the code (RFC 9449 section 10); nil: none is said
 	Extra                                  url.Values // parameters for which IsProtected is true are dropped
 	// Sign makes the parameters a request object (RFC 9101), which is sent in their place; nil: they are sent as they are.
 	Sign func(url.Values) (secret.String, error)
@@ -72,6 +73,9 @@ func (r AuthorizationRequest) parameters() (url.Values, error) {
 	challenge := sha256.Sum256([]byte(r.Verifier.Reveal()))
 	params.Set("code_challenge", base64.RawURLEncoding.EncodeToString(challenge[:]))
 	params.Set("code_challenge_method", "S256")
+	if r.ProofKey != nil {
+		params.Set("dpop_jkt", r.ProofKey.Thumbprint())
+	}
 	if r.Sign == nil {
 		return params, nil
 	}

@@ -55,7 +55,7 @@ func TestAuthorizationURL(t *testing.T) {
 			r.Extra = url.Values{}
 			for _, name := range []string{
 				"client_id", "client_secret", "redirect_uri", "response_type", "response_mode", "scope", "state", "code", "code_challenge",
-				"code_challenge_method", "code_verifier", "grant_type", "request_uri", "request", "nonce", "client_assertion", "client_assertion_type",
+				"code_challenge_method", "code_verifier", "dpop_jkt", "grant_type", "request_uri", "request", "nonce", "client_assertion", "client_assertion_type",
 				"refresh_token", "assertion", "subject_token", "actor_token", "Redirect_URI", "SCOPE", "scope[]", "scope[0]", "redirect.uri", "redirect-uri", " state",
 			} {
 				r.Extra.Set(name, "evil")

@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -27,6 +28,8 @@ const TokenTypeDPoP = "DPoP"
 type ProofKey struct {
 	text   secret.String // a private JWK
 	signer jose.Signer
+
+	thumbprint string
 }
 
 // NewProofKey makes a key.
@@ -57,8 +60,15 @@ func newProofKey(key jose.JSONWebKey) (*ProofKey, error) {
 		return nil, err
 	}
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: private}, (&jose.SignerOptions{EmbedJWK: true}).WithType("dpop+jwt"))
-	return &ProofKey{secret.New(string(text)), signer}, err
+	if err != nil {
+		return nil, err
+	}
+	thumbprint, err := key.Thumbprint(crypto.SHA256)
+	return &ProofKey{secret.New(string(text)), signer, base64.RawURLEncoding.EncodeToString(thumbprint)}, err
 }
+
+// Thumbprint names the public key (RFC 7638), as dpop_jkt has it.
+func (k *ProofKey) Thumbprint() string { return k.thumbprint }
 
 // Text is the key as it is kept.
 func (k *ProofKey) Text() secret.String { return k.text }

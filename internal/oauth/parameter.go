@@ -11,7 +11,7 @@ import (
 // authorized, or have the answer sent elsewhere.
 var protected = map[string]bool{
 	"actor_token": true, "actor_token_type": true, "assertion": true, "client_assertion": true, "client_assertion_type": true, "client_id": true,
-	"client_secret": true, "code": true, "code_challenge": true, "code_challenge_method": true, "code_verifier": true, "grant_type": true,
+	"client_secret": true, "code": true, "code_challenge": true, "code_challenge_method": true, "code_verifier": true, "dpop_jkt": true, "grant_type": true,
 	"nonce": true, "redirect_uri": true, "refresh_token": true, "request": true, "request_uri": true, "response_mode": true,
 	"response_type": true, "scope": true, "state": true, "subject_token": true,
 }
