@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"math/big"
+	"slices"
 	"time"
 
 	"credence/internal/fault"
@@ -21,6 +22,11 @@ const (
 
 // silentRefusal is the last error of a grant whose vendor refused it without a word, which may mean invalid_grant.
 const silentRefusal = "refused_silently"
+
+// asksTheUser tells whether the user is to be asked anew after a refresh that came to nothing: the vendor said so, or nothing. The grant lives until the answer.
+func asksTheUser(lastError string) bool {
+	return lastError == silentRefusal || slices.Contains(usersTurn, lastError)
+}
 
 // errBackingOff is in the chain of an answer that was given without asking the vendor, since the grant's last refresh came to nothing.
 var errBackingOff = errors.New("the last refresh came to nothing, and the next is yet to come")
@@ -67,7 +73,7 @@ func backingOff(p *vault.OAuth2Provider, g store.Grant) error {
 	switch {
 	case wait <= 0:
 		return nil
-	case g.LastError == silentRefusal && !valid(g):
+	case asksTheUser(g.LastError) && !valid(g):
 		return errDead
 	}
 	wait = wait.Truncate(time.Millisecond) + time.Millisecond

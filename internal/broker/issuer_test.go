@@ -195,3 +195,69 @@ func TestNobodyElseIsTheClient(t *testing.T) {
 		t.Errorf("a caller is taken for a workload identity: %d", code)
 	}
 }
+
+// A vendor whose clock is a little behind takes our ID tokens; one whose clock is far behind refuses them, and that is told.
+func TestIDTokenOfAnotherTime(t *testing.T) {
+	f := newFixture(t, t.TempDir())
+	f.vouched("agent")
+	f.vendor.Set(func(b *fakeidp.Behaviour) { b.DPoP.ClockBehind = 8 * time.Second })
+	f.token("")
+	f.vendor.Set(func(b *fakeidp.Behaviour) { b.DPoP.ClockBehind = 5 * time.Minute })
+	_, err := f.ask("", func(in *tokenInput) { in.ForceAuthentication = new(true) })
+	is(t, err, fault.Validation, "invalid_client")
+	if n := len(f.sent()); n != 2 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+// Our issuer's keys are rotated while an ID token is on its way: what an earlier key signed is taken to its end, and so is what the next one signs from its first moment on. Only
+// when the keys are withdrawn is what was on its way refused, and the next token is signed by a key that stays.
+func TestIssuerKeysRotatedInMidFlow(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, dir)
+		defer func() { f.Wait(); f.must(f.store.Close()) }()
+		f.vouched("agent")
+		var meanwhile func()
+		f.vendor.Trust(ourIssuer, func() (set jose.JSONWebKeySet, err error) { // what the vendor reads when the ID token has reached it
+			if meanwhile != nil {
+				meanwhile()
+			}
+			keys, err := f.Vault.IssuerKeys(t.Context(), account)
+			for _, k := range keys {
+				set.Keys = append(set.Keys, k.Public)
+			}
+			return set, err
+		})
+		signedBy := func(during func()) (kid string, _ error) {
+			t.Helper()
+			meanwhile = during
+			_, err := f.ask("", func(in *tokenInput) { in.ForceAuthentication = new(true) })
+			sent := f.sent()
+			parsed, parseErr := jwt.ParseSigned(sent[len(sent)-1].Get("client_assertion"), []jose.SignatureAlgorithm{jose.RS256})
+			f.must(parseErr)
+			return parsed.Headers[0].KeyID, err
+		}
+		rotate := func(withdraw bool) func() {
+			return func() { f.must(f.Vault.RotateIssuerKeys(t.Context(), account, withdraw)) }
+		}
+		first, err := signedBy(rotate(false))
+		f.must(err)
+		time.Sleep(24*time.Hour - time.Second)
+		last, err := signedBy(func() { time.Sleep(2 * time.Second) }) // the next key signs by the time that it arrives
+		f.must(err)
+		next, err := signedBy(nil)
+		f.must(err)
+		if first != last || next == first {
+			t.Errorf("signed by %s, %s and %s", first, last, next)
+		}
+		if _, err := signedBy(rotate(true)); err == nil {
+			t.Error("a key that was withdrawn is still good")
+		}
+		after, err := signedBy(nil)
+		f.must(err)
+		if after == next {
+			t.Error("signed by a key that was withdrawn")
+		}
+	})
+}

@@ -189,7 +189,7 @@ func (b *Broker) actorToken(ctx context.Context, r request, scopes []string) (se
 	return b.Vault.AccessToken(ctx, g)
 }
 
-// usersTurn are the codes by which vendors say that the user has to do something first, which this flow has no page for: OpenID Connect Core section
+// usersTurn are the codes by which vendors say that the user has to do something first, which only USER_FEDERATION has a page for: OpenID Connect Core section
 // 3.1.2.6, RFC 9470 section 3, and Microsoft's.
 var usersTurn = []string{"consent_required", "interaction_required", "login_required", "account_selection_required", "insufficient_user_authentication"}
 

@@ -321,7 +321,7 @@ func (b *Broker) refreshFailed(ctx context.Context, l *lease, before, g store.Gr
 	switch {
 	case !ok:
 		return "error", cause
-	case e.Silent && !valid(g): // it may mean invalid_grant: the user is asked, and the grant lives until the answer, in case it did not
+	case asksTheUser(g.LastError) && !valid(g): // silence may mean invalid_grant, in case it did not the grant lives until the answer
 		return string(e.Outcome), errDead
 	}
 	return string(e.Outcome), vendorFault(p, cause)

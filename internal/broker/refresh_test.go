@@ -207,6 +207,38 @@ func TestRefreshRefusedWithoutAWord(t *testing.T) {
 	})
 }
 
+// A vendor that wants the user, for another factor or a consent: what is valid is served to its end, then the user gets an authorization URL, each time, and the
+// grant lives until the answer.
+func TestFlowRefreshThatNeedsTheUser(t *testing.T) {
+	for _, code := range []string{"interaction_required", "consent_required", "login_required", "account_selection_required", "insufficient_user_authentication"} {
+		t.Run(code, func(t *testing.T) {
+			timed(t, func(t *testing.T, f *fixture, first string) {
+				time.Sleep(untilMargin)
+				f.vendor.Set(func(b *fakeidp.Behaviour) { b.ErrorCode = code })
+				if f.token("alice") != first {
+					t.Error("a token that is still valid was not served")
+				}
+				time.Sleep(untilEnd - untilMargin)
+				out := f.needsConsent("alice")
+				n := f.vendor.Count("refresh_token")
+				f.needsConsent("alice")
+				if f.vendor.Count("refresh_token") != n {
+					t.Error("the vendor is asked again at once")
+				}
+				if g := f.row("alice"); g.State != store.GrantActive || g.RefreshToken == nil || g.LastError != code {
+					t.Errorf("the grant: %s %q", g.State, g.LastError)
+				}
+				f.vendor.Set(func(b *fakeidp.Behaviour) { b.ErrorCode = "" })
+				back := f.consent(browser{}, out.AuthorizationUrl)
+				f.must(f.complete(back.Get("session_id"), "alice"))
+				if f.token("alice") == first {
+					t.Error("no new token after the consent")
+				}
+			})
+		})
+	}
+}
+
 // A 200 with an error in it is a refusal; an answer that cannot be read is not.
 func TestRefreshOddAnswers(t *testing.T) {
 	timed(t, func(t *testing.T, f *fixture, _ string) {

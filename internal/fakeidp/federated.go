@@ -78,7 +78,7 @@ func (v *Vendor) verifyForeign(token string) (claims jwt.Claims, _ error) {
 	if !slices.Contains(claims.Audience, v.base+"/token") || claims.Expiry == nil {
 		return claims, errors.New("it is for somebody else, or for ever")
 	}
-	return claims, claims.ValidateWithLeeway(jwt.Expected{Time: time.Now()}, 0)
+	return claims, claims.ValidateWithLeeway(jwt.Expected{Time: time.Now().Add(-v.behaviour.DPoP.ClockBehind)}, 0)
 }
 
 // federated finds the client that a trusted issuer vouches for. It needs v.mu held.

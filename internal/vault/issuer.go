@@ -255,6 +255,7 @@ type IDToken struct {
 	Audience  []string // one at least
 	Algorithm wire.WebIdentityTokenAlgorithm
 	Life      time.Duration // at most MaxIDTokenLife
+	Ago       time.Duration // how long ago it says that it was issued, for readers whose clock is behind
 	Region    string
 	Tags      map[string]string
 }
@@ -291,6 +292,7 @@ func (v *Vault) SignIDToken(ctx context.Context, t IDToken) (_ secret.String, ex
 	if len(t.Tags) > 0 {
 		about["request_tags"] = t.Tags
 	}
+	now = now.Add(-t.Ago)
 	expires = now.Add(t.Life).Truncate(time.Second)
 	token, err := jwt.Signed(signer).Claims(map[string]any{
 		"iss": t.Issuer, "sub": t.Subject, "aud": audience, "iat": now.Unix(), "exp": expires.Unix(), "jti": rand.Text(), "https://sts.amazonaws.com/": about,
@@ -313,7 +315,7 @@ func (v *Vault) SignWorkloadToken(ctx context.Context, p *OAuth2Provider, vendor
 		return secret.String{}, err
 	}
 	token, _, err := v.SignIDToken(ctx, IDToken{
-		Account: p.Row.Account, Issuer: issuer, Subject: subject, Audience: []string{audience}, Algorithm: wire.WebIdentityTokenRS256, Life: assertionLifetime, Region: region,
+		Account: p.Row.Account, Issuer: issuer, Subject: subject, Audience: []string{audience}, Algorithm: wire.WebIdentityTokenRS256, Life: assertionLifetime, Ago: clockTolerance, Region: region,
 	})
 	return token, err
 }
