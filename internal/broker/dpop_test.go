@@ -57,7 +57,7 @@ func (f *fixture) use(scheme, token, proof string) *httptest.ResponseRecorder {
 }
 
 // A token that is bound to a key is named so, renewed with the same key, and of no use without a proof; the vendor's nonce is taken up.
-func TestBoundToken(t *testing.T) {
+func TestFlowDPoP(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, dir)
@@ -177,7 +177,7 @@ func TestProofIsRefused(t *testing.T) {
 }
 
 // A vendor that demands proofs gets them though nobody configured it; the token that comes of it is not taken for a bearer token.
-func TestProofOnDemand(t *testing.T) {
+func TestFlowDPoPOnDemand(t *testing.T) {
 	for name, edit := range map[string]func(*fakeidp.DPoP){"without a nonce": nil, "with a nonce": func(d *fakeidp.DPoP) { d.Nonce = true }} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, t.TempDir())
@@ -209,7 +209,7 @@ func TestIDTokenWithEachProof(t *testing.T) {
 }
 
 // A vendor for which no nonce is ever good gets a bounded number of requests, and the grant outlives it.
-func TestNonceStorm(t *testing.T) {
+func TestFlowDPoPNonceStorm(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, dir)
@@ -268,7 +268,7 @@ func TestTokenTypeMustFit(t *testing.T) {
 }
 
 // A vendor whose clock is behind takes proofs up to its tolerance; beyond, its refusal is told and not repeated.
-func TestProofOfAnotherTime(t *testing.T) {
+func TestFlowDPoPOfAnotherTime(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	bound(f, func(d *fakeidp.DPoP) { d.ClockBehind = 30 * time.Second })
 	f.token("")
@@ -282,7 +282,7 @@ func TestProofOfAnotherTime(t *testing.T) {
 
 // A code is bound to the key that its tokens will be bound to, from the authorization request on, wherever that goes: each attempt has a key of its own, which is none of
 // the browser's, and the code is exchanged with it, whatever the provider says of proofs by then. A vendor that may not want proofs is told of no key.
-func TestCodeIsBoundToTheKey(t *testing.T) {
+func TestFlowDPoPBindsTheCode(t *testing.T) {
 	for name, push := range map[string]bool{"by the browser": false, "pushed": true} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, t.TempDir())

@@ -106,7 +106,7 @@ func TestFlowIDJAG(t *testing.T) {
 }
 
 // What the identity provider made narrower is told, though the authorization server says nothing of it.
-func TestIDJAGSaysItsScopes(t *testing.T) {
+func TestFlowIDJAGSaysItsScopes(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	api := f.crossDomain(byExchange)
 	f.vendor.Set(func(b *fakeidp.Behaviour) { b.NarrowScopes = []string{"read"} })
@@ -119,7 +119,7 @@ func TestIDJAGSaysItsScopes(t *testing.T) {
 }
 
 // An answer of the identity provider that is no assertion for this authorization server and this client goes to nobody.
-func TestIDJAGThatIsNotForTheVendor(t *testing.T) {
+func TestFlowIDJAGThatIsNotForTheVendor(t *testing.T) {
 	for want, spoil := range map[string]func(*fakeidp.Behaviour){
 		"issued_token_type": func(b *fakeidp.Behaviour) {
 			b.ExtraTokenMembers = map[string]any{"issued_token_type": "urn:ietf:params:oauth:token-type:access_token"}
@@ -155,7 +155,7 @@ func TestIDJAGThatIsNotForTheVendor(t *testing.T) {
 }
 
 // Tokens got by assertions are told apart, and kept, like all of this flow: by JWT, caller, scopes, and the identity provider that vouched.
-func TestIDJAGTellsRequestsApart(t *testing.T) {
+func TestFlowIDJAGTellsRequestsApart(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	api := f.crossDomain(byExchange)
 	one, two := f.by(f.jwt("alice", 5*time.Minute)), f.by(f.jwt("alice", 5*time.Minute))
@@ -196,7 +196,7 @@ func TestIDJAGTellsRequestsApart(t *testing.T) {
 }
 
 // A token that lives on at the vendor ends here with the JWT, whatever the assertion says of its own end.
-func TestIDJAGEndsWithTheJWT(t *testing.T) {
+func TestFlowIDJAGEndsWithTheJWT(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, dir)
@@ -221,7 +221,7 @@ func TestIDJAGEndsWithTheJWT(t *testing.T) {
 }
 
 // A user's JWT is shown to nobody but the identity provider that made it.
-func TestIDJAGGoesToTheJWTsOwnIssuer(t *testing.T) {
+func TestFlowIDJAGGoesToTheJWTsOwnIssuer(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.crossDomain(byExchange)
 	other := f.addVendor("other", "http://other.example")
@@ -236,7 +236,7 @@ func TestIDJAGGoesToTheJWTsOwnIssuer(t *testing.T) {
 }
 
 // Who uses an identity provider by way of another provider must be allowed to use it, and it must not be frozen, exist and still give assertions: also for what is kept.
-func TestIDJAGNeedsTheIdentityProvider(t *testing.T) {
+func TestFlowIDJAGNeedsTheIdentityProvider(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	api := f.crossDomain(byExchange)
 	by := f.by(f.jwt("alice", 5*time.Minute))
@@ -268,7 +268,7 @@ func TestIDJAGNeedsTheIdentityProvider(t *testing.T) {
 }
 
 // What the identity provider refuses is told as its refusal, with what the user can do; an audience in the request is refused, since it would be another one's.
-func TestIDJAGRefused(t *testing.T) {
+func TestFlowIDJAGRefused(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	api := f.crossDomain(byExchange)
 	by := f.by(f.jwt("alice", 5*time.Minute))

@@ -88,7 +88,7 @@ func claimsOf(t *testing.T, token string) (claims jwt.Claims) {
 
 // The issuer vouches for each workload identity by its own name, for the token endpoint, for five minutes, anew with each request; no secret is sent, and no
 // client id when the provider has none.
-func TestClientByIDToken(t *testing.T) {
+func TestClientAuthByIDToken(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.addWorkload("another")
 	f.vouched("agent", "another")
@@ -128,7 +128,7 @@ func TestClientByIDToken(t *testing.T) {
 }
 
 // A user's consent, its renewal and its end: each request has a token of its own, also when the keys of the issuer were withdrawn in between.
-func TestUserFederationByIDToken(t *testing.T) {
+func TestFlowUserFederationByIDToken(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, dir)
@@ -155,7 +155,7 @@ func TestUserFederationByIDToken(t *testing.T) {
 }
 
 // An agent says who it is when it acts for a user: the actor is the workload identity, whatever the client.
-func TestActorByIDToken(t *testing.T) {
+func TestFlowActorByIDToken(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.vouched("agent")
 	f.change("vendor", true, func(c *provider.Config) { c.ClientID, c.AuthMethod = "client", "" })
@@ -174,7 +174,7 @@ func TestActorByIDToken(t *testing.T) {
 }
 
 // What a caller may have signed in his own name proves no client, though it is for the same endpoint: he is no workload identity.
-func TestNobodyElseIsTheClient(t *testing.T) {
+func TestClientAuthNobodyElseIsTheClient(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.vouched("agent")
 	callers, _, err := f.Vault.SignIDToken(t.Context(), vault.IDToken{
@@ -197,7 +197,7 @@ func TestNobodyElseIsTheClient(t *testing.T) {
 }
 
 // A vendor whose clock is a little behind takes our ID tokens; one whose clock is far behind refuses them, and that is told.
-func TestIDTokenOfAnotherTime(t *testing.T) {
+func TestClientAuthByIDTokenOfAnotherTime(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.vouched("agent")
 	f.vendor.Set(func(b *fakeidp.Behaviour) { b.DPoP.ClockBehind = 8 * time.Second })
@@ -212,7 +212,7 @@ func TestIDTokenOfAnotherTime(t *testing.T) {
 
 // Our issuer's keys are rotated while an ID token is on its way: what an earlier key signed is taken to its end, and so is what the next one signs from its first moment on. Only
 // when the keys are withdrawn is what was on its way refused, and the next token is signed by a key that stays.
-func TestIssuerKeysRotatedInMidFlow(t *testing.T) {
+func TestClientAuthIssuerKeysRotatedInMidFlow(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, dir)

@@ -43,7 +43,7 @@ func (f *fixture) addVendor(name, issuer string) *fakeidp.Vendor {
 
 // Two vendors, of which one sends the browser on to the other and wants the code that it gives (RFC 9207 section 1). The answer comes from another issuer than
 // the one that the browser was sent to, so nobody gets the code, and the session is as it was.
-func TestMixedUpVendors(t *testing.T) {
+func TestFlowMixedUpVendors(t *testing.T) {
 	for name, honestSaysWhoItIs := range map[string]bool{"the honest one says who it is": true, "it does not": false} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, t.TempDir())
@@ -75,7 +75,7 @@ func TestMixedUpVendors(t *testing.T) {
 }
 
 // An answer that comes twice counts once, and the second time neither the code nor the browser goes anywhere.
-func TestReplayedAnswer(t *testing.T) {
+func TestFlowReplayedAnswer(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	out := f.needsConsent("alice")
 	b := browser{}

@@ -64,7 +64,7 @@ var (
 )
 
 // Tokens of one user that were got by different JWTs, callers, agents, scopes, targets, parameters or settings are never taken for one another, and say who acts.
-func TestOnBehalfOfTellsRequestsApart(t *testing.T) {
+func TestFlowOnBehalfOfTellsRequestsApart(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.onBehalf(withActor)
 	f.vendor.AddClient(fakeidp.Client{ID: "another", Secret: "client-secret"})
@@ -125,7 +125,7 @@ func TestOnBehalfOfTellsRequestsApart(t *testing.T) {
 }
 
 // A token that lives on at the vendor is not served any more when the JWT has ended, not even one just got; one that ends before is renewed.
-func TestOnBehalfOfEndsWithTheJWT(t *testing.T) {
+func TestFlowOnBehalfOfEndsWithTheJWT(t *testing.T) {
 	setUp := func(t *testing.T, dir string, test func(*fixture)) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t, dir)
@@ -354,7 +354,7 @@ func TestOnBehalfOfKeepsNoRefreshToken(t *testing.T) {
 }
 
 // Only a workload access token that was made from a JWT will do, at a provider that has a way; and a refusal says what to do, by the vendor's own code.
-func TestOnBehalfOfRefusals(t *testing.T) {
+func TestFlowOnBehalfOfRefusals(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	exchange := func(in *tokenInput) { in.Oauth2Flow = wire.FlowOnBehalfOfTokenExchange }
 	jwt := f.jwt("alice", time.Minute)

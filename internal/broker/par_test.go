@@ -11,7 +11,7 @@ import (
 
 // A vendor that offers pushed authorization requests gets them from us, with everything in them and the client authenticated; the browser takes along nothing but
 // the client id and what the vendor made of this one.
-func TestPushedAuthorization(t *testing.T) {
+func TestFlowPushedAuthorization(t *testing.T) {
 	for name, method := range map[string]string{"by Basic": "", "by Post": "client_secret_post"} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, t.TempDir())
@@ -61,7 +61,7 @@ func TestPushedAuthorization(t *testing.T) {
 }
 
 // A vendor that does not take a pushed request ends in a page, changes nothing, and is not asked past that endpoint.
-func TestPushFails(t *testing.T) {
+func TestFlowPushFails(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*fakeidp.Behaviour)
 		want   Cause

@@ -14,7 +14,7 @@ import (
 // A client without a secret: its assertions are signed by a key that is registered at a real vendor by its public half. It gets tokens of its own and of a user, and
 // refreshes them; with its key disabled it is nobody. The vendor takes this client's authorization requests only by its back channel,
 // and signed.
-func TestPrivateKeyJWTAtRealVendor(t *testing.T) {
+func TestClientAuthPrivateKeyJWTAtOIDCProvider(t *testing.T) {
 	t.Parallel()
 	e := testenv.Start(t)
 	a := administrator(e)

@@ -8,7 +8,7 @@ import (
 )
 
 // At a real vendor: a client whose secret signs and is not sent, and one that has none, whose codes are worth nothing without their verifiers.
-func TestClientAuthAtRealVendor(t *testing.T) {
+func TestClientAuthSecretJWTAndNoneAtOIDCProvider(t *testing.T) {
 	t.Parallel()
 	e := testenv.Start(t)
 	a := administrator(e)

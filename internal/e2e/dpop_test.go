@@ -11,7 +11,7 @@ import (
 
 // A client that a real vendor gives no bearer tokens to: tokens for a user, their renewal and tokens of its own are bound to keys of the vault, by proofs with the
 // vendor's nonce; the agent gets the proof that the vendor's userinfo wants, and nothing else helps it there.
-func TestDPoPAtRealVendor(t *testing.T) {
+func TestFlowDPoPAtOIDCProvider(t *testing.T) {
 	t.Parallel()
 	e := testenv.Start(t)
 	a := administrator(e)

@@ -80,7 +80,7 @@ func (c *federation) agree(b *tab) {
 
 // A user goes with a real browser from the application to a real vendor and back, and the agent gets a token that the vendor knows: with HTTP Basic and with the
 // secret in the body, for client ids and secrets of every character. No Referer tells the vendor or the application where the browser came from.
-func TestUserFederationInBrowser(t *testing.T) {
+func TestFlowUserFederationAtOIDCProvider(t *testing.T) {
 	t.Parallel()
 	e := testenv.Start(t)
 	a := administrator(e)
@@ -121,7 +121,7 @@ func TestUserFederationInBrowser(t *testing.T) {
 }
 
 // A user who denies at the vendor comes back to the application with the vendor's error, and the session has failed; the next one may succeed.
-func TestDenyInBrowser(t *testing.T) {
+func TestFlowDeniedAtOIDCProvider(t *testing.T) {
 	t.Parallel()
 	e := testenv.Start(t)
 	v := realVendor(e)
@@ -159,7 +159,7 @@ func TestDenyInBrowser(t *testing.T) {
 // At a vendor that rotates refresh tokens and revokes the grant when a spent one comes back, an agent has a valid token for ever: each expiry costs exactly one
 // refresh, however many ask at once, and the token stays one for the same resource (RFC 8707). When the grant is revoked after all, the agent is told to ask the
 // user again.
-func TestRefreshAtRotatingVendor(t *testing.T) {
+func TestFlowRefreshAtOIDCProvider(t *testing.T) {
 	t.Parallel()
 	e := testenv.Start(t)
 	v := realVendor(e)
@@ -231,7 +231,7 @@ func crowd(c *federation, n int) []token {
 }
 
 // A workload gets a token of its own at a real vendor; for a resource (RFC 8707) it is a JWT for that audience and not the one for another.
-func TestM2MAtRealVendor(t *testing.T) {
+func TestFlowM2MAtOIDCProvider(t *testing.T) {
 	t.Parallel()
 	e := testenv.Start(t)
 	a := administrator(e)

@@ -20,7 +20,7 @@ func agentARN(name string) string {
 }
 
 // A vendor is given a URL in place of a key: it reads there what the assertions of a client are verified by.
-func TestClientAuthByKeysAtURL(t *testing.T) {
+func TestClientAuthByKeysAtURLAtOIDCProvider(t *testing.T) {
 	t.Parallel()
 	e := testenv.Start(t)
 	a := administrator(e)
@@ -91,7 +91,7 @@ func TestFlowActorOfOurIssuerAtZitadel(t *testing.T) {
 
 // A client without a secret, whom the account's issuer vouches for: the vendor finds the issuer's keys by its discovery document. A withdrawn key is no reason to
 // lose a token.
-func TestClientAuthByOurIssuer(t *testing.T) {
+func TestClientAuthByOurIssuerAtAwkwardVendor(t *testing.T) {
 	t.Parallel()
 	e := testenv.Start(t)
 	a := administrator(e)

@@ -10,7 +10,7 @@ import (
 )
 
 // An agent gets a token for itself; the second request is served from the vault, also after a restart.
-func TestM2M(t *testing.T) {
+func TestFlowM2MAtAwkwardVendor(t *testing.T) {
 	e := testenv.Start(t)
 	e.Admin.CreateWorkload("agent")
 	e.Admin.CreateProvider("vendor")
@@ -38,7 +38,7 @@ func TestM2M(t *testing.T) {
 }
 
 // A user consents in a browser, the application completes, the agent gets the user's token: on each engine.
-func TestUserFederation(t *testing.T) {
+func TestFlowUserFederationAtAwkwardVendor(t *testing.T) {
 	t.Run("SQLite", func(t *testing.T) { userFederation(t, testenv.Start(t)) })
 	t.Run("PostgreSQL", func(t *testing.T) { userFederation(t, testenv.Start(t, testenv.OnPostgreSQL(t))) })
 }

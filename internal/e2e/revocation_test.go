@@ -34,7 +34,7 @@ func (v *vendor) active(t testing.TB, client, token string) bool {
 }
 
 // A workload identity is deleted, and a real vendor does not know its user's tokens any more: RFC 7009, by the endpoint that the vendor's own document names.
-func TestDeletionRevokesAtRealVendor(t *testing.T) {
+func TestFlowRevocationAtOIDCProvider(t *testing.T) {
 	t.Parallel()
 	e := testenv.Start(t)
 	a := administrator(e)

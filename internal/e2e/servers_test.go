@@ -78,7 +78,7 @@ func zitadelSignIn(b *tab, c *federation) {
 
 // At every server, and on each engine: a provider by its discovery document alone, a consent in a browser, a token that is the user's, refreshes with rotation, a new consent when
 // the vendor's side has ended the grant, and a token for the workload itself.
-func TestJourneyAtRealServers(t *testing.T) {
+func TestFlowJourney(t *testing.T) {
 	run := func(name string, s authorizationServer, edit ...func(*server.Config)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -94,8 +94,8 @@ func TestJourneyAtRealServers(t *testing.T) {
 			})
 			v.plant(e)
 			a := administrator(e)
-			s.journey(t, v, atVendor(a, v, "short", "CLIENT_SECRET_BASIC", "alice"))
-			s.machine(t, v, a)
+			t.Run("USER_FEDERATION", func(t *testing.T) { s.journey(t, v, atVendor(a.in(t), v, "short", "CLIENT_SECRET_BASIC", "alice")) })
+			t.Run("M2M", func(t *testing.T) { s.machine(t, v, a.in(t)) })
 		})
 	}
 	for _, s := range authorizationServers {

@@ -90,7 +90,7 @@ func wantDiscoveryError(t *testing.T, d *oauth.Discovery, says string) {
 }
 
 // A document is kept for as long as its server says, but no shorter than 30 seconds and no longer than an hour.
-func TestDocumentAge(t *testing.T) {
+func TestDiscoveryAge(t *testing.T) {
 	for cacheControl, want := range map[string]time.Duration{
 		"":                           10 * time.Minute,
 		"public":                     10 * time.Minute,
@@ -130,7 +130,7 @@ func TestDocumentAge(t *testing.T) {
 }
 
 // An old document is better than none while its server is away, for a day.
-func TestDocumentOfAServerThatIsAway(t *testing.T) {
+func TestDiscoveryOfAServerThatIsAway(t *testing.T) {
 	for name, away := range map[string]http.HandlerFunc{
 		"HTTP 503":    says(http.StatusServiceUnavailable, nil, "no"),
 		"HTTP 404":    says(http.StatusNotFound, nil, document("https://evil.example/token")),
@@ -185,7 +185,7 @@ func TestFailureIsRemembered(t *testing.T) {
 }
 
 // Many callers who need a document at the same moment share one fetch. That the first of them gives up is not the others' affair.
-func TestOneFetchForMany(t *testing.T) {
+func TestDiscoveryOnceForMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		answer := make(chan struct{})
 		p := &publisher{answer: func(w http.ResponseWriter, r *http.Request) {
@@ -212,7 +212,7 @@ func TestOneFetchForMany(t *testing.T) {
 	})
 }
 
-func TestDocumentsAreKeptApart(t *testing.T) {
+func TestDiscoveryKeepsIssuersApart(t *testing.T) {
 	p := &publisher{answer: func(w http.ResponseWriter, r *http.Request) {
 		issuer := "https://" + r.URL.Host
 		cached("", fmt.Sprintf(`{"issuer":%q,"token_endpoint":"%s/token"}`, issuer, issuer))(w, r)
@@ -230,7 +230,7 @@ func TestDocumentsAreKeptApart(t *testing.T) {
 }
 
 // Every endpoint that a document names is judged before anybody sees it.
-func TestEndpointsInDocuments(t *testing.T) {
+func TestDiscoveryEndpoints(t *testing.T) {
 	out, err := egress.New(egress.Config{})
 	if err != nil {
 		t.Fatal(err)
@@ -253,7 +253,7 @@ func TestEndpointsInDocuments(t *testing.T) {
 	})
 }
 
-func TestDocumentSize(t *testing.T) {
+func TestDiscoverySize(t *testing.T) {
 	padded := func(size int) string {
 		body := document("https://idp.example/token")
 		return body + strings.Repeat(" ", size-len(body))
@@ -287,7 +287,7 @@ func TestDocumentSize(t *testing.T) {
 }
 
 // A document says who its issuer is by where it stands: one that stands elsewhere is not looked for there.
-func TestRedirectIsNotFollowed(t *testing.T) {
+func TestDiscoveryFollowsNoRedirect(t *testing.T) {
 	target := newVendor(t, says(http.StatusOK, nil, "{}"))
 	v := newVendor(t, nil)
 	target.Config.Handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") })

@@ -11,7 +11,7 @@ import (
 	"credence/internal/oauth"
 )
 
-func TestParseMetadata(t *testing.T) {
+func TestDiscoveryDocument(t *testing.T) {
 	const document = `{
 		"issuer": "https://idp.example", "authorization_endpoint": "https://idp.example/authorize", "token_endpoint": "https://idp.example/token",
 		"jwks_uri": "https://idp.example/jwks", "revocation_endpoint": "https://idp.example/revoke", "code_challenge_methods_supported": ["S256", "plain"],
@@ -48,7 +48,7 @@ func TestParseMetadata(t *testing.T) {
 	}
 }
 
-func TestMetadataIssuer(t *testing.T) {
+func TestDiscoveryIssuer(t *testing.T) {
 	const openID, server = "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"
 	for _, tc := range []struct {
 		issuer, document string
