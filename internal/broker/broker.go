@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -229,6 +230,17 @@ func vendorFault(p *vault.OAuth2Provider, err error) error {
 	default:
 		return &fault.Fault{Kind: fault.Throttled, Msg: "The vendor of provider " + p.Row.Name + " does not answer as it should: " + e.Error() + "; try again later", RetryAfter: max(e.RetryAfter, time.Second), Err: err}
 	}
+}
+
+// unsupported has what is told of a refusal say what the vendor offers instead, where that is why it refused. Nothing is refused for the metadata alone: some do not
+// list all that their server does.
+func unsupported(v provider.Vendor, refusal, told error) error {
+	e, isVendor := errors.AsType[*oauth.Error](refusal)
+	f, isFault := errors.AsType[*fault.Fault](told)
+	if isVendor && isFault && e.Outcome == oauth.Refused && e.Code == "unsupported_grant_type" && len(v.GrantTypes) > 0 {
+		f.Msg += fmt.Sprintf(". The metadata of the vendor offer the grant types %.500q", v.GrantTypes)
+	}
+	return told
 }
 
 // oauth2Provider finds the provider that a request names, or answers the API's 404.

@@ -56,7 +56,7 @@ func (b *Broker) identityAssertion(ctx context.Context, r request, v provider.Ve
 	})
 	if err != nil {
 		b.failing(idp.provider, err)
-		return oauth.Token{}, exchangeFault(idp.provider, err)
+		return oauth.Token{}, unsupported(at, err, exchangeFault(idp.provider, err))
 	}
 	if err := g.Check(t); err != nil {
 		return oauth.Token{}, fault.Invalid("resourceCredentialProviderName", "the assertion that provider %s gave for provider %s is not used: %v", idp.provider.Row.Name, r.provider.Row.Name, err)

@@ -210,6 +210,19 @@ func TestClientAuthByIDTokenOfAnotherTime(t *testing.T) {
 	}
 }
 
+// A vendor that wants ID tokens for its token endpoint refuses those for its issuer, and is told none for anybody else.
+func TestClientAuthByIDTokenForTheIssuer(t *testing.T) {
+	f := newFixture(t, t.TempDir())
+	f.vouched("agent")
+	f.change("vendor", false, func(c *provider.Config) { c.AssertionAudience = wire.AudienceIssuer })
+	_, err := f.ask("")
+	is(t, err, fault.Validation, "invalid_client")
+	sent := f.sent()
+	if len(sent) != 1 || claimsOf(t, sent[0].Get("client_assertion")).Audience[0] != issuer {
+		t.Errorf("%d requests: %v", len(sent), sent)
+	}
+}
+
 // Our issuer's keys are rotated while an ID token is on its way: what an earlier key signed is taken to its end, and so is what the next one signs from its first moment on. Only
 // when the keys are withdrawn is what was on its way refused, and the next token is signed by a key that stays.
 func TestClientAuthIssuerKeysRotatedInMidFlow(t *testing.T) {

@@ -80,7 +80,7 @@ func (b *Broker) clientCredentials(ctx context.Context, r request) (store.Grant,
 	})
 	if err != nil {
 		b.failing(r.provider, err)
-		return store.Grant{}, vendorFault(r.provider, err)
+		return store.Grant{}, unsupported(v, err, vendorFault(r.provider, err))
 	}
 	g := newGrant(r.agent, r.provider, wire.FlowM2M, r.key, r.in.Scopes)
 	g.UserKey = ""                   // the token is the workload's own, whoever it acts for just now

@@ -90,7 +90,7 @@ func (b *Broker) exchangeJWT(ctx context.Context, r request, end time.Time) (sto
 	t, err := b.vendorCall(ctx, r.agent.account, v.TokenEndpoint, v, grantType, call)
 	if err != nil {
 		b.failing(r.provider, err)
-		return store.Grant{}, exchangeFault(r.provider, err)
+		return store.Grant{}, unsupported(v, err, exchangeFault(r.provider, err))
 	}
 	g := newGrant(r.agent, r.provider, wire.FlowOnBehalfOfTokenExchange, r.key, r.in.Scopes)
 	g.Resources, g.Audiences = r.in.Resources, r.in.Audiences

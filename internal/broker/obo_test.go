@@ -386,6 +386,7 @@ func TestFlowOnBehalfOfRefusals(t *testing.T) {
 		{fakeidp.Failures{ErrorCode: "invalid_grant", Suberror: "consent_required"}, fault.Validation, "invalid_grant: consent_required", true},
 		{fakeidp.Failures{ErrorCode: "consent_required"}, fault.Validation, "consent_required", true},
 		{fakeidp.Failures{ErrorCode: "invalid_target"}, fault.Validation, "invalid_target", false},
+		{fakeidp.Failures{ErrorCode: "unsupported_grant_type"}, fault.Validation, `offer the grant types ["authorization_code" "client_credentials" "refresh_token"]`, false},
 		{fakeidp.Failures{ErrorCode: "invalid_client", Status: 401}, fault.Validation, "invalid_client", false},
 		{fakeidp.Failures{Status: 503, RetryAfter: "3"}, fault.Throttled, "503", false},
 		{fakeidp.Failures{CutAfterIssue: true}, fault.Throttled, "try again later", false},

@@ -33,6 +33,7 @@ type Metadata struct {
 	} `json:"mtls_endpoint_aliases"`
 	RequireSignedRequestObject                 bool     `json:"require_signed_request_object"` // RFC 9101
 	CodeChallengeMethods                       []string `json:"code_challenge_methods_supported"`
+	GrantTypes                                 []string `json:"grant_types_supported"` // some servers leave out what they do support
 	TokenEndpointAuthMethods                   []string `json:"token_endpoint_auth_methods_supported"`
 	AuthorizationResponseIssParameterSupported bool     `json:"authorization_response_iss_parameter_supported"` // RFC 9207
 }

@@ -20,13 +20,14 @@ type Vendor struct {
 	Issuer                string // "" when the vendor has none
 	AuthorizationEndpoint string
 	TokenEndpoint         string
-	DiscoveryURL          string // shown to clients instead of the endpoints, where the vendor has one
-	PushEndpoint          string // where authorization requests are pushed (RFC 9126); "": the browser takes them along
-	PushRequired          bool   // the vendor takes no others
-	DPoP                  DPoP   // whether tokens are bound to a key (RFC 9449)
-	SignedRequests        bool   // the vendor takes no authorization request that is not signed (RFC 9101)
-	NoResources           bool   // the vendor refuses to be told resources (RFC 8707), so they are left out
-	IssInResponse         bool   // the vendor sends iss to the callback (RFC 9207)
+	DiscoveryURL          string   // shown to clients instead of the endpoints, where the vendor has one
+	PushEndpoint          string   // where authorization requests are pushed (RFC 9126); "": the browser takes them along
+	PushRequired          bool     // the vendor takes no others
+	DPoP                  DPoP     // whether tokens are bound to a key (RFC 9449)
+	SignedRequests        bool     // the vendor takes no authorization request that is not signed (RFC 9101)
+	NoResources           bool     // the vendor refuses to be told resources (RFC 8707), so they are left out
+	GrantTypes            []string // that the vendor's metadata offer, which need not be all
+	IssInResponse         bool     // the vendor sends iss to the callback (RFC 9207)
 	AuthMethod            oauth.AuthMethod
 
 	OfCustomer    bool   // each customer has a server of its own: the provider's config says its issuer and endpoints
@@ -162,6 +163,7 @@ func (r *Resolver) Vendor(ctx context.Context, c Config) (Vendor, error) {
 	}
 	v.SignedRequests = v.SignedRequests || m.RequireSignedRequestObject
 	v.PushEndpoint, v.PushRequired = m.PushedAuthorizationRequestEndpoint, m.RequirePushedAuthorizationRequests
+	v.GrantTypes = m.GrantTypes
 	v.IssInResponse, v.Revocation.Endpoint = m.AuthorizationResponseIssParameterSupported, m.RevocationEndpoint
 	if v.AuthMethod == oauth.TLSClientAuth {
 		alias := m.MTLSEndpointAliases

@@ -34,7 +34,7 @@ func TestVendorByDiscovery(t *testing.T) {
 	}
 	want := provider.Vendor{
 		Name: wire.VendorCustomOauth2, Issuer: idp.Issuer(), AuthorizationEndpoint: idp.Issuer() + "/authorize", TokenEndpoint: idp.Issuer() + "/token",
-		IssInResponse: true, AuthMethod: oauth.ClientSecretBasic, Revocation: provider.Revocation{Endpoint: idp.Issuer() + "/revoke"},
+		GrantTypes: []string{"authorization_code", "client_credentials", "refresh_token"}, IssInResponse: true, AuthMethod: oauth.ClientSecretBasic, Revocation: provider.Revocation{Endpoint: idp.Issuer() + "/revoke"},
 	}
 	if d := cmp.Diff(want, v); d != "" {
 		t.Error(d)
