@@ -90,6 +90,13 @@ func TestIdentityAssertionProvider(t *testing.T) {
 		}
 	}
 	wantInvalid(t, update(new("idp"), custom()), "identityAssertionProvider")
+	// What is kept must still go with the rest.
+	must(t, update(new("idp"), custom(jwtGrant)))
+	elsewhere := custom(jwtGrant, withSecret("another"), func(in *customInput) {
+		in.OauthDiscovery.AuthorizationServerMetadata.TokenEndpoint = "https://elsewhere.example/token"
+	})
+	wantInvalid(t, update(nil, elsewhere), "identityAssertionProvider", "https://elsewhere.example/token")
+	wantInvalid(t, update(nil, custom(jwtGrant, noClient)), "identityAssertionProvider", "NO_CLIENT")
 }
 
 // Nobody learns by an assertion provider whether a provider exists that he may not look at.

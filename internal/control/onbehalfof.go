@@ -48,10 +48,11 @@ func describeOnBehalfOf(o *provider.OnBehalfOf) *wire.OnBehalfOfTokenExchangeCon
 const identityAssertionMember = "identityAssertionProvider"
 
 // identityAssertions takes over at which identity provider the assertion of a JWT grant is got. What is left out stays as long as the grant type does. The caller must be allowed
-// to look at the provider that is named.
+// to look at a provider that is named anew.
 func (c *Control) identityAssertions(ctx context.Context, caller iam.Caller, own string, cfg *provider.Config, named *string, current *provider.Config) error {
 	how, jwtGrant := cfg.OnBehalfOf, cfg.OnBehalfOf != nil && cfg.OnBehalfOf.GrantType == wire.GrantTypeJwtAuthorizationGrant
-	if named == nil {
+	kept := named == nil
+	if kept {
 		if !jwtGrant || current == nil || current.OnBehalfOf == nil || current.OnBehalfOf.AssertionProvider == "" {
 			return nil
 		}
@@ -74,6 +75,12 @@ func (c *Control) identityAssertions(ctx context.Context, caller iam.Caller, own
 	case *named == own:
 		return refuse("is this provider itself: the user's identity provider has a provider of its own")
 	}
+	with := *how
+	with.AssertionProvider = *named
+	cfg.OnBehalfOf = &with
+	if kept {
+		return nil
+	}
 	arn := c.ARNs.OAuth2Provider(caller.Account, *named)
 	if err := c.allow(caller, "GetOauth2CredentialProvider", arn, c.ARNs.Vault(caller.Account, iam.DefaultVault)); err != nil {
 		return err
@@ -88,8 +95,5 @@ func (c *Control) identityAssertions(ctx context.Context, caller iam.Caller, own
 	if why := idp.Config.CannotAssert(); why != "" {
 		return refuse("%s", why)
 	}
-	with := *how
-	with.AssertionProvider = *named
-	cfg.OnBehalfOf = &with
 	return nil
 }
