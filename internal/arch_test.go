@@ -15,7 +15,7 @@ import (
 // layers are the rooms of the house, from the ground up. A package imports only lower layers; packages of one layer do not know each other.
 var layers = [][]string{
 	{"internal/fault", "internal/secret", "internal/batch", "internal/telemetry"},
-	{"internal/iam", "internal/sigv4", "internal/audit", "internal/egress", "internal/openbao"},
+	{"internal/iam", "internal/sigv4", "internal/audit", "internal/egress", "internal/openbao", "internal/tlog"},
 	{"internal/quota"},
 	{"internal/wire", "internal/oauth", "internal/store", "internal/kms", "internal/external", "internal/webhook"},
 	{"internal/provider", "internal/workload", "internal/payment"},
@@ -45,6 +45,8 @@ var reserved = map[string][]string{
 	"golang.org/x/oauth2":                   {"internal/kms", "internal/external"},
 	"credence/internal/kms":                 {"internal/vault"},
 	"go.opentelemetry.io/otel":              {"internal/telemetry"},
+	"golang.org/x/mod":                      {"internal/tlog"},
+	"filippo.io/torchwood":                  {"internal/tlog"},
 	"math/rand":                             nil,
 }
 

@@ -182,7 +182,7 @@ func (g *Gate) Receipt(c iam.Caller, r Request, o audit.Outcome, how string) err
 func (g *Gate) record(c iam.Caller, r Request, o audit.Outcome, reason string) error {
 	c.Span.Touch(r.Resources)
 	e := audit.Event{Account: c.Account, Caller: c.ARN, AccessKey: c.AccessKeyID, RequestID: c.RequestID, TraceID: c.Span.TraceID(), Action: r.Action, Resources: r.Resources,
-		Workload: r.Workload, User: r.User, Outcome: o, Reason: reason}
+		Workload: r.Workload, Provider: r.Provider, User: r.User, Outcome: o, Reason: reason}
 	if c.Session != nil {
 		e.Subject = c.Session.Subject
 	}

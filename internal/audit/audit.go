@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"time"
 
@@ -45,9 +46,19 @@ type Event struct {
 	Action    string    `json:"action"`            // service:Operation
 	Resources []string  `json:"resources,omitempty"`
 	Workload  string    `json:"workload,omitempty"`
-	User      string    `json:"user,omitempty"` // kind and readable form, as the workload access token says
+	Provider  string    `json:"provider,omitempty"` // name of the credential provider
+	User      string    `json:"user,omitempty"`     // kind and readable form, as the workload access token says
 	Outcome   Outcome   `json:"outcome"`
 	Reason    string    `json:"reason,omitempty"`
+	Repeated  *Repeated `json:"repeated,omitempty"` // of a summary
+}
+
+// Repeated makes an event a summary of those that came after the one that is recorded for itself, alike in account, caller, access key, action and outcome. What
+// else it says is of the last of them.
+type Repeated struct {
+	Count int64     `json:"count"`
+	First time.Time `json:"first"`
+	Last  time.Time `json:"last"`
 }
 
 // Batch is the events of one account that become durable together, one JSON object a line.
@@ -65,13 +76,17 @@ type Sink interface {
 
 // Log records events through a Sink, many concurrent ones in one write.
 type Log struct {
-	sink  Sink
-	group *batch.Group[Event]
+	sink    Sink
+	group   *batch.Group[Event]
+	repeats repeats
 
 	// Of the one write that is under way.
 	random  io.Reader // buffered; ids are no secrets
 	batches []Batch   // emptied, they keep their memory
 }
+
+// MaxEvent is how many bytes an event may have as JSON: an entry of a transparency log (c2sp.org/tlog-tiles) has a length of 16 bits.
+const MaxEvent = 1<<16 - 1
 
 // Events of one write, and how long a busy log gathers them (design: at most 5 ms).
 const (
@@ -86,10 +101,40 @@ func New(sink Sink) *Log {
 	return l
 }
 
-// Record makes e durable and then returns; it fills ID and Time. An error means that e is not recorded: the caller must refuse.
+// Record makes e durable and then returns; it fills ID and Time. An error means that e is not recorded: the caller must refuse. While Run runs, a denial or
+// refusal like one of the last minute is only counted, and follows in a summary.
 func (l *Log) Record(e Event) error {
 	e.Time = time.Now().UTC()
-	return l.group.Do(e)
+	if n := e.length(); n > MaxEvent {
+		return fmt.Errorf("an audit event of %d bytes is longer than an entry of the log may be, %d", n, MaxEvent)
+	}
+	if e.Outcome != Denied && e.Outcome != Refused {
+		return l.group.Do(e)
+	}
+	if l.repeats.counted(e) {
+		return nil
+	}
+	err := l.group.Do(e)
+	if err == nil {
+		l.repeats.begin(e)
+	}
+	return err
+}
+
+// length is that of e as JSON with an id; of one that is surely short enough, a guess.
+func (e *Event) length() int {
+	n := len(e.Account) + len(e.Caller) + len(e.AccessKey) + len(e.SourceIP) + len(e.RequestID) + len(e.TraceID) + len(e.Action) + len(e.Workload) + len(e.Provider) +
+		len(e.User) + len(e.Outcome) + len(e.Reason)
+	for _, r := range e.Resources {
+		n += len(r) + 3
+	}
+	if n = 6*n + 1024; n <= MaxEvent { // JSON writes a byte as six at most
+		return n
+	}
+	whole := *e
+	whole.ID = uuid.Max.String()
+	whole.Repeated = &Repeated{math.MaxInt64, e.Time, e.Time}
+	return len(whole.appendJSON(nil))
 }
 
 func (l *Log) write(events []Event) []error {

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"encoding/json"
+	"strconv"
 	"time"
 )
 
@@ -33,10 +34,17 @@ func (e *Event) appendJSON(b []byte) []byte {
 		b = append(b, ']')
 	}
 	b = appendOptional(b, `,"workload":`, e.Workload)
+	b = appendOptional(b, `,"provider":`, e.Provider)
 	b = appendOptional(b, `,"user":`, e.User)
 	b = append(b, `,"outcome":`...)
 	b = appendText(b, string(e.Outcome))
 	b = appendOptional(b, `,"reason":`, e.Reason)
+	if r := e.Repeated; r != nil {
+		b = strconv.AppendInt(append(b, `,"repeated":{"count":`...), r.Count, 10)
+		b = r.First.AppendFormat(append(b, `,"first":"`...), time.RFC3339Nano)
+		b = r.Last.AppendFormat(append(b, `","last":"`...), time.RFC3339Nano)
+		b = append(b, `"}`...)
+	}
 	return append(b, '}')
 }
 

@@ -15,9 +15,12 @@ func TestAppendJSONAgreesWithEncodingJSON(t *testing.T) {
 		draw := func(name string) string { return text.Draw(t, name) }
 		e := Event{
 			ID: draw("id"), Account: draw("account"), Caller: draw("caller"), AccessKey: draw("accessKey"), SourceIP: draw("sourceIp"), RequestID: draw("requestId"),
-			Action: draw("action"), Resources: rapid.SliceOfN(text, 0, 3).Draw(t, "resources"), Workload: draw("workload"), User: draw("user"),
+			Action: draw("action"), Resources: rapid.SliceOfN(text, 0, 3).Draw(t, "resources"), Workload: draw("workload"), Provider: draw("provider"), User: draw("user"),
 			Outcome: Outcome(draw("outcome")), Reason: draw("reason"),
 			Time: time.Unix(rapid.Int64Range(0, 1<<33).Draw(t, "seconds"), rapid.Int64Range(0, 999_999_999).Draw(t, "nanoseconds")).UTC(),
+		}
+		if n := rapid.Int64Range(0, 1<<40).Draw(t, "repeated"); n > 0 {
+			e.Repeated = &Repeated{n, e.Time, e.Time.Add(time.Duration(n))}
 		}
 		want, err := json.Marshal(e)
 		if err != nil {

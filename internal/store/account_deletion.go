@@ -75,7 +75,7 @@ func (s *Store) ShreddableAccounts(ctx context.Context) ([]AccountDeletion, erro
 }
 
 // kept are the tables of which a deleted account leaves its rows: what was done, and that it is no more.
-var kept = []string{"meta", "audit_batches", "account_deletions"}
+var kept = []string{"meta", "audit_batches", "audit_logs", "audit_chunks", "audit_terms", "audit_tiles", "account_deletions"}
 
 // ShredAccount removes every row of an account, its keysets among them, but for its audit log; fault.ConcurrentModification when it is not the time.
 func (s *Store) ShredAccount(ctx context.Context, account string) error {

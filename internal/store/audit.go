@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"math"
 
 	"credence/internal/audit"
 )
@@ -34,9 +35,14 @@ func (s *Store) AppendAudit(batches []audit.Batch) error {
 	})
 }
 
-// AuditBatches lists all batches of an account in order.
+// AuditBatches lists the batches in the inbox of an account in order.
 func (s *Store) AuditBatches(ctx context.Context, account string) ([]audit.Batch, error) {
+	return s.AuditInbox(ctx, account, math.MaxInt32)
+}
+
+// AuditInbox lists the first batches in the inbox of an account.
+func (s *Store) AuditInbox(ctx context.Context, account string, limit int) ([]audit.Batch, error) {
 	return readAll(ctx, s, func(r scanner) (b audit.Batch, err error) {
 		return b, r.Scan(&b.Account, &b.ID, moment{&b.Time}, &b.Events)
-	}, `SELECT account, id, created_at, events FROM audit_batches WHERE account = $1 ORDER BY id COLLATE "C"`, account)
+	}, `SELECT account, id, created_at, events FROM audit_batches WHERE account = $1 ORDER BY id COLLATE "C" LIMIT $2`, account, limit)
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"slices"
 	"strings"
 )
 
@@ -45,6 +46,10 @@ var tables = []table{
 	{"webhook_deliveries", []string{"account", "webhook", "id"}},
 	{"leases", []string{"account", "name"}},
 	{"audit_batches", []string{"account", "id"}},
+	{"audit_logs", []string{"account"}},
+	{"audit_chunks", []string{"account", "start"}},
+	{"audit_terms", []string{"account", "field", "value", "start"}},
+	{"audit_tiles", []string{"account", "level", "n"}},
 }
 
 // copying is a mark of a database that a copy fills: nobody is served from half a copy.
@@ -107,8 +112,22 @@ func (s *Store) Whole(ctx context.Context) error {
 	return err
 }
 
-// order is the key of a table, compared bytewise on every engine.
-func (t table) order() string { return strings.Join(t.key, ` COLLATE "C", `) + ` COLLATE "C"` }
+// order is the key of a table, texts compared bytewise on every engine; way is nothing or DESC.
+func (t table) order(way string) string {
+	columns := make([]string, len(t.key))
+	for i, name := range t.key {
+		columns[i] = strings.TrimSpace(collated(name) + " " + way)
+	}
+	return strings.Join(columns, ", ")
+}
+
+// collated is a column of a key; those of numbers have no collation.
+func collated(name string) string {
+	if slices.Contains([]string{"start", "level", "n"}, name) {
+		return name
+	}
+	return name + ` COLLATE "C"`
+}
 
 // rows reads a table in the order of its key, from behind a key on; the key of goose's marks is left out.
 func (s *Store) rows(ctx context.Context, t table, after []any) (*sql.Rows, error) {
@@ -118,9 +137,9 @@ func (s *Store) rows(ctx context.Context, t table, after []any) (*sql.Rows, erro
 		for i := range after {
 			marks[i] = fmt.Sprintf("$%d", i+1)
 		}
-		query += ` WHERE (` + t.order() + `) > (` + strings.Join(marks, ", ") + `)`
+		query += ` WHERE (` + t.order("") + `) > (` + strings.Join(marks, ", ") + `)`
 	}
-	return s.reader.QueryContext(ctx, s.engine.sql(query+` ORDER BY `+t.order()), args...)
+	return s.reader.QueryContext(ctx, s.engine.sql(query+` ORDER BY `+t.order("")), args...)
 }
 
 // row scans one row of any table. SQLite tells booleans as numbers.
@@ -190,8 +209,7 @@ func (s *Store) lastKey(ctx context.Context, t table) ([]any, error) {
 	for i := range values {
 		into[i] = &values[i]
 	}
-	descending := strings.Join(t.key, ` COLLATE "C" DESC, `) + ` COLLATE "C" DESC`
-	err := s.reader.QueryRowContext(ctx, s.engine.sql(`SELECT `+strings.Join(t.key, ", ")+` FROM `+t.name+` ORDER BY `+descending+` LIMIT 1`)).Scan(into...)
+	err := s.reader.QueryRowContext(ctx, s.engine.sql(`SELECT `+strings.Join(t.key, ", ")+` FROM `+t.name+` ORDER BY `+t.order("DESC")+` LIMIT 1`)).Scan(into...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}

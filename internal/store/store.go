@@ -385,7 +385,7 @@ func (s *Store) Snapshot(ctx context.Context, path string) error {
 // Check has the database look itself over; the error tells the first thing that is wrong.
 func (s *Store) Check(ctx context.Context) error { return s.engine.check(ctx, s) }
 
-// Latest is the time of the newest audit batch, zero when there is none.
+// Latest is the time of the newest audit event, zero when there is none.
 func (s *Store) Latest(ctx context.Context) (t time.Time, err error) {
-	return t, s.reader.QueryRowContext(ctx, `SELECT COALESCE(MAX(created_at), 0) FROM audit_batches`).Scan(moment{&t})
+	return t, s.reader.QueryRowContext(ctx, `SELECT COALESCE(MAX(at), 0) FROM (SELECT MAX(created_at) AS at FROM audit_batches UNION ALL SELECT MAX(last_at) FROM audit_chunks) latest`).Scan(moment{&t})
 }

@@ -289,6 +289,7 @@ func (v *Vault) proveKEK(ctx context.Context) error {
 	case errors.Is(err, kms.ErrRefused):
 		v.kekProof.Store(int64(never))
 		v.opened.Clear()
+		v.signers.Clear()
 		fallthrough
 	default:
 		v.kekFlaw.Store(&flaw{err: err, until: v.clock() + flawTime})

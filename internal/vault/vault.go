@@ -44,6 +44,7 @@ type Vault struct {
 	freezes   *cache[map[freezeKey]store.Freeze] // all of an account
 	issuers   *cache[[]store.IssuerKey]
 	publics   sync.Map // account and key → publicHalf
+	signers   sync.Map // of audit logs, by what is sealed
 }
 
 // Config is what a vault is made of.

@@ -416,11 +416,56 @@ CREATE TABLE leases (
     PRIMARY KEY (account, name)
 );
 
--- One row holds the events, one JSON object a line, that one write made durable.
+-- An inbox: one row holds the events, one JSON object a line, that one write made durable. They leave it when they are entries of their account's log, in the same
+-- transaction: whatever is here is in no tree yet, however late it came.
 CREATE TABLE audit_batches (
     account    TEXT NOT NULL,
     id         TEXT NOT NULL,
     created_at BIGINT NOT NULL,
     events     BYTEA NOT NULL,
     PRIMARY KEY (account, id)
+);
+
+-- The transparency log of an account. origin is its name, verifier_key and signer are its keys; checkpoint is signed for size entries. Of those before first,
+-- only hashes are left. cosigned is the last checkpoint that every sink has, with the signatures of witnesses. Outlives its account.
+CREATE TABLE audit_logs (
+    account      TEXT NOT NULL PRIMARY KEY,
+    origin       TEXT NOT NULL,
+    verifier_key TEXT NOT NULL,
+    signer       BYTEA NOT NULL,
+    size         BIGINT NOT NULL,
+    first        BIGINT NOT NULL,
+    checkpoint   BYTEA NOT NULL,
+    cosigned     BYTEA,
+    created_at   BIGINT NOT NULL
+);
+
+-- Entries from start on, as a bundle of c2sp.org/tlog-tiles; no chunk goes over a multiple of 256. first_at and last_at are the bounds of their times.
+CREATE TABLE audit_chunks (
+    account  TEXT NOT NULL,
+    start    BIGINT NOT NULL,
+    count    BIGINT NOT NULL,
+    first_at BIGINT NOT NULL,
+    last_at  BIGINT NOT NULL,
+    entries  BYTEA NOT NULL,
+    PRIMARY KEY (account, start)
+);
+CREATE INDEX audit_chunks_time ON audit_chunks (account, last_at);
+
+-- Which chunks have entries with a value in a field.
+CREATE TABLE audit_terms (
+    account TEXT NOT NULL,
+    field   TEXT NOT NULL,
+    value   TEXT NOT NULL,
+    start   BIGINT NOT NULL,
+    PRIMARY KEY (account, field, value, start)
+);
+
+-- Hashes of the tree (c2sp.org/tlog-tiles): as many of a tile as there are.
+CREATE TABLE audit_tiles (
+    account TEXT NOT NULL,
+    level   BIGINT NOT NULL,
+    n       BIGINT NOT NULL,
+    hashes  BYTEA NOT NULL,
+    PRIMARY KEY (account, level, n)
 );

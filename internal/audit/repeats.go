@@ -1,0 +1,132 @@
+package audit
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+const (
+	repeatTime = time.Minute // between two entries of one principal that is denied the same again and again
+	// Of more at once, none is collapsed: a summary that was not written would be lost with what is remembered.
+	mostRepeats = 10_000
+)
+
+// who is denied what: of each there is one entry, and one summary a minute.
+type who struct {
+	account, caller, accessKey, action string
+	outcome                            Outcome
+}
+
+func whose(e Event) who { return who{e.Account, e.Caller, e.AccessKey, e.Action, e.Outcome} }
+
+// repeated are the denials since the last entry.
+type repeated struct {
+	since time.Time // when that was
+	last  Event     // with Repeated, once there is one
+}
+
+// repeats keeps a principal that is denied over and over from filling the log. What it has counted and not written is lost in a crash: the first denial
+// is on disk, and nothing was given to anybody.
+type repeats struct {
+	mu     sync.Mutex
+	counts map[who]*repeated // nil: nothing is collapsed
+}
+
+// counted counts e with those before it; false when it has to be recorded for itself.
+func (r *repeats) counted(e Event) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c, ok := r.counts[whose(e)]
+	if !ok {
+		return false
+	}
+	sum := Repeated{Count: 1, First: e.Time, Last: e.Time}
+	if c.last.Repeated != nil {
+		sum.Count, sum.First = c.last.Repeated.Count+1, c.last.Repeated.First
+	}
+	c.last = e
+	c.last.Repeated = &sum
+	return true
+}
+
+// begin has those after e counted.
+func (r *repeats) begin(e Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.counts != nil && len(r.counts) < mostRepeats && r.counts[whose(e)] == nil {
+		r.counts[whose(e)] = &repeated{since: e.Time}
+	}
+}
+
+// due takes what was counted, and not written, for at least d; who was not denied any more is forgotten.
+func (r *repeats) due(d time.Duration) (summaries []Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	for k, c := range r.counts {
+		switch {
+		case now.Sub(c.since) < d:
+		case c.last.Repeated == nil:
+			delete(r.counts, k)
+		default:
+			summaries = append(summaries, c.last)
+			*c = repeated{since: now}
+		}
+	}
+	return summaries
+}
+
+// again gives a summary back that could not be written.
+func (r *repeats) again(e Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.counts[whose(e)]
+	switch {
+	case r.counts == nil:
+	case c == nil:
+		r.counts[whose(e)] = &repeated{since: e.Time, last: e}
+	case c.last.Repeated == nil:
+		c.last = e
+	default:
+		c.last.Repeated.Count += e.Repeated.Count
+		c.last.Repeated.First = e.Repeated.First
+	}
+}
+
+// Run collapses repeated denials until ctx ends, and writes a summary of them every minute; error is told of summaries that could not be written, which are tried again.
+func (l *Log) Run(ctx context.Context, failed func(error)) {
+	l.repeats.mu.Lock()
+	l.repeats.counts = map[who]*repeated{}
+	l.repeats.mu.Unlock()
+	tick := time.NewTicker(repeatTime / 6)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			summaries := l.repeats.due(0)
+			l.repeats.mu.Lock()
+			for _, c := range l.repeats.counts { // counted just now
+				if c.last.Repeated != nil {
+					summaries = append(summaries, c.last)
+				}
+			}
+			l.repeats.counts = nil
+			l.repeats.mu.Unlock()
+			l.summarise(summaries, failed)
+			return
+		case <-tick.C:
+			l.summarise(l.repeats.due(repeatTime), failed)
+		}
+	}
+}
+
+func (l *Log) summarise(summaries []Event, failed func(error)) {
+	for _, e := range summaries {
+		e.Time = time.Now().UTC()
+		if err := l.group.Do(e); err != nil {
+			l.repeats.again(e)
+			failed(err)
+		}
+	}
+}
