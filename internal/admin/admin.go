@@ -33,6 +33,7 @@ type Config struct {
 
 	HTTP       webhook.Doer // to webhooks
 	Deliveries Deliveries
+	AuditLogs  AuditLogs
 	Metrics    *telemetry.Metrics
 	Log        *slog.Logger
 }

@@ -74,7 +74,7 @@ func openAt(t *testing.T, path string, out egress.Config) bed {
 	metrics := telemetry.New()
 	return bed{admin.New(admin.Config{
 		Vault: v, Store: s, Gate: access.New(audit.New(s), nil, iam.ARNs{Region: "eu-west-1"}, metrics), ARNs: iam.ARNs{Region: "eu-west-1"}, CheckURL: client.CheckURL,
-		HTTP: client, Deliveries: s, Metrics: metrics, Log: slog.New(slog.DiscardHandler),
+		HTTP: client, Deliveries: s, AuditLogs: s, Metrics: metrics, Log: slog.New(slog.DiscardHandler),
 	}), s}
 }
 

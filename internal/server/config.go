@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 
+	"credence/internal/audit"
 	"credence/internal/edge/awsapi"
 	"credence/internal/edge/sts"
 	"credence/internal/egress"
@@ -45,6 +46,7 @@ type Config struct {
 	Quotas              []string          // NAME=VALUE or ACCOUNT:NAME=VALUE; what is not said has the default, with Dev none
 	ExportRecipients    []string          // age public keys: who may read what ExportGrants gives away; none: nothing is given away
 	Presets             []provider.Vendor // nil: provider.Presets
+	AuditSink           audit.Sink        // where audit events go; nil, but for measurements: the database
 	TraceEndpoint       string            // URL of an OTLP receiver over HTTP; "": as the OTEL_… variables say
 }
 

@@ -50,6 +50,7 @@ type Server struct {
 
 	cfg       Config
 	installed *installation
+	audit     *audit.Log
 	broker    *broker.Broker
 	admin     *admin.Admin
 	tracer    *telemetry.Tracer // nil without traces
@@ -133,7 +134,12 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 	out.SetOwnListeners(own...)
 
 	arns := iam.ARNs{Region: cfg.Region}
-	gate := access.New(audit.New(st), v, arns, metrics)
+	var sink audit.Sink = st
+	if cfg.AuditSink != nil {
+		sink = cfg.AuditSink
+	}
+	s.audit = audit.New(sink)
+	gate := access.New(s.audit, v, arns, metrics)
 	discovery := oauth.NewDiscovery(out, out.CheckURL)
 	presets := cfg.Presets
 	if presets == nil {
@@ -156,7 +162,7 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 	})
 	s.broker = brokerPlane
 	adminPlane := admin.New(admin.Config{
-		Vault: v, Store: st, Gate: gate, ARNs: arns, CheckURL: out.CheckURL, PublicURL: s.publicURL, WebIdentities: users, HTTP: out, Deliveries: st, Metrics: metrics, Log: cfg.Log,
+		Vault: v, Store: st, Gate: gate, ARNs: arns, CheckURL: out.CheckURL, PublicURL: s.publicURL, WebIdentities: users, HTTP: out, Deliveries: st, AuditLogs: st, Metrics: metrics, Log: cfg.Log,
 	})
 	s.admin = adminPlane
 
@@ -309,6 +315,10 @@ func (s *Server) Run(ctx context.Context) error {
 		running.Go(func() { s.broker.RenewGrants(jobs) })
 	}
 	running.Go(func() { s.admin.Deliver(jobs) })
+	running.Go(func() {
+		s.audit.Run(jobs, func(err error) { s.cfg.Log.Error("a summary of denials cannot be recorded yet", "cause", err.Error()) })
+	})
+	running.Go(func() { s.admin.SequenceAudit(jobs) })
 	running.Go(func() { s.admin.ShredAccounts(jobs) })
 	followed := make(chan struct{})
 	followCtx, stopFollowing := context.WithCancel(context.WithoutCancel(ctx)) // requests under way need it to the end

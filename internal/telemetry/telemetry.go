@@ -25,6 +25,9 @@ type Metrics struct {
 	Audit    *prometheus.CounterVec   // outcome: of decisions recorded
 	Epochs   *prometheus.CounterVec   // outcome: of looks at what other replicas changed
 
+	AuditEntries     prometheus.Counter     // events that became entries of their log
+	AuditCheckpoints *prometheus.CounterVec // outcome: published, unchanged, failed, or conflict when a sink has a checkpoint that the log does not agree with
+
 	Renewals       *prometheus.CounterVec // outcome: refreshes that nobody asked for
 	RenewalsDue    prometheus.Gauge
 	ClientRefusals *prometheus.CounterVec // vendor, error code: a provider's client is refused
@@ -60,6 +63,9 @@ func New() *Metrics {
 		Audit:    counter("audit_events_total", "Audit events recorded, or failed to be.", "outcome"),
 		Epochs:   counter("epoch_polls_total", "Looks at what other replicas changed.", "outcome"),
 
+		AuditEntries:     prometheus.NewCounter(prometheus.CounterOpts{Namespace: "credence", Name: "audit_entries_total", Help: "Audit events that became entries of their account's log."}),
+		AuditCheckpoints: counter("audit_checkpoints_total", "Checkpoints of audit logs on their way to sinks outside the database.", "outcome"),
+
 		Renewals: counter("background_refreshes_total", "Refreshes that nobody waited for by how they ended.", "outcome"),
 		RenewalsDue: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: "credence", Name: "background_refreshes_due", Help: "Grants of all replicas whose refresh in the background is due.",
@@ -78,7 +84,7 @@ func New() *Metrics {
 			Namespace: "credence", Name: "webhook_deliveries_pending", Help: "Events of which a webhook has still to be told.",
 		}),
 	}
-	m.Registry.MustRegister(m.Requests, m.Latency, m.Tokens, m.Consents, m.Refresh, m.Vendor, m.Cache, m.Audit, m.Epochs, m.Throttled, m.Renewals, m.RenewalsDue, m.ClientRefusals, m.Revocations, m.RevocationsPending, m.Deliveries, m.DeliveriesPending,
+	m.Registry.MustRegister(m.Requests, m.Latency, m.Tokens, m.Consents, m.Refresh, m.Vendor, m.Cache, m.Audit, m.AuditEntries, m.AuditCheckpoints, m.Epochs, m.Throttled, m.Renewals, m.RenewalsDue, m.ClientRefusals, m.Revocations, m.RevocationsPending, m.Deliveries, m.DeliveriesPending,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"io"
+	"math"
 	"net/http"
 	"path/filepath"
 	"strconv"
@@ -17,6 +18,7 @@ import (
 
 	"credence/internal/audit"
 	"credence/internal/store"
+	"credence/internal/tlog"
 )
 
 // Answer is what came back, to the byte.
@@ -129,23 +131,43 @@ func (e *Env) Pending() int {
 	return pending
 }
 
-// Audit lists the recorded events of an account.
+// Audit lists the recorded events of an account: those in its log, and those on their way there.
 func (e *Env) Audit(account string) []audit.Event {
 	e.T.Helper()
 	st := e.rows()
 	defer func() { _ = st.Close() }()
-	batches, err := st.AuditBatches(context.Background(), account)
+	batches, err := st.AuditBatches(context.Background(), account) // first: what leaves the inbox meanwhile is in the log then
+	if err != nil {
+		e.T.Fatal(err)
+	}
+	chunks, err := st.AuditChunks(context.Background(), account, 0, math.MaxInt64)
 	if err != nil {
 		e.T.Fatal(err)
 	}
 	var events []audit.Event
+	seen := map[string]bool{}
+	add := func(line []byte) {
+		var ev audit.Event
+		if err := json.Unmarshal(line, &ev); err != nil {
+			e.T.Fatal(err)
+		}
+		if !seen[ev.ID] {
+			events = append(events, ev)
+		}
+		seen[ev.ID] = true
+	}
+	for _, c := range chunks {
+		entries, err := tlog.Entries(c.Entries)
+		if err != nil {
+			e.T.Fatal(err)
+		}
+		for _, entry := range entries {
+			add(entry)
+		}
+	}
 	for _, b := range batches {
 		for line := range bytes.Lines(b.Events) {
-			var ev audit.Event
-			if err := json.Unmarshal(line, &ev); err != nil {
-				e.T.Fatal(err)
-			}
-			events = append(events, ev)
+			add(line)
 		}
 	}
 	return events

@@ -199,7 +199,9 @@ func TilesOf(size int64, level int, n int64) func(yield func(Tile) bool) {
 }
 
 // AppendEntry adds an entry to a bundle of them.
-func AppendEntry(bundle, entry []byte) ([]byte, error) { return torchwood.AppendTileEntry(bundle, entry) }
+func AppendEntry(bundle, entry []byte) ([]byte, error) {
+	return torchwood.AppendTileEntry(bundle, entry)
+}
 
 // Entries are those of a bundle.
 func Entries(bundle []byte) (out [][]byte, err error) {
