@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"time"
 
 	"credence/internal/server"
 )
@@ -23,6 +24,7 @@ type cli struct {
 	Role      roleCommand      `cmd:"" help:"Roles, which callers without a key assume."`
 	AccessKey accessKeyCommand `cmd:"" help:"Access keys of users."`
 	Policy    policyCommand    `cmd:"" help:"What users and roles may do."`
+	Audit     auditCommand     `cmd:"" help:"See who did what for whom, and prove that nothing is missing."`
 	Webhook   webhookCommand   `cmd:"" help:"Have somebody told what becomes of grants."`
 	Issuer    issuerCommand    `cmd:"" help:"Trust issuers of user JWTs."`
 	Keys      keysCommand      `cmd:"" help:"Keys that seal token vaults, sign client assertions, or are the issuer's."`
@@ -51,19 +53,21 @@ func (f installationFlags) config() server.Config {
 
 // listenFlags say how an installation is reached.
 type listenFlags struct {
-	Listen              string   `help:"Address to serve clients and browsers on. Default: ${default}." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
-	AdminListen         string   `help:"Address of its own for metrics and Credence's own operations." placeholder:"HOST:PORT"`
-	PublicURL           string   `name:"public-url" help:"URL by which clients and browsers reach the server. Default: made of --listen." placeholder:"URL"`
-	Dev                 bool     `help:"For development on this machine: http vendors, loopback and private hosts, any issuer of user JWTs, completion by sessionUri."`
-	TLSCert             string   `name:"tls-cert" help:"Certificate file (PEM, with its chain)." type:"path" placeholder:"FILE"`
-	TLSKey              string   `name:"tls-key" help:"Key file of the certificate (PEM)." type:"path" placeholder:"FILE"`
-	InsecureBehindProxy bool     `help:"Serve http beyond this machine, because a proxy in front speaks TLS."`
-	AllowPrivateHosts   []string `help:"Host names, addresses or CIDRs in private networks that vendors may be at." placeholder:"HOST"`
-	Quota               []string `help:"NAME=VALUE or ACCOUNT:NAME=VALUE, such as oauth2-providers=100 or rate.GetResourceOauth2Token=off; repeatable." placeholder:"NAME=VALUE"`
-	BackgroundRefresh   bool     `help:"Refresh grants that are in use before their tokens end, and others before the vendor forgets them. Default: on." default:"true" negatable:""`
-	ExportRecipient     []string `help:"age public key (age1…) that may open what credence grant export writes; repeatable. Default: nothing is exported." placeholder:"KEY"`
-	TrustedProxies      []string `help:"Addresses or CIDRs of proxies whose X-Forwarded-For counts." placeholder:"CIDR"`
-	External            []string `help:"Where an account may keep secrets and keys elsewhere: file:///DIR/, aws-secretsmanager://ARN…, gcp-secretmanager://…, azurekeyvault://…, openbao://…, awskms://…, gcpkms://…. Default: nowhere." placeholder:"ACCOUNT=PREFIX[;identity=server]"`
+	Listen              string        `help:"Address to serve clients and browsers on. Default: ${default}." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
+	AdminListen         string        `help:"Address of its own for metrics and Credence's own operations." placeholder:"HOST:PORT"`
+	PublicURL           string        `name:"public-url" help:"URL by which clients and browsers reach the server. Default: made of --listen." placeholder:"URL"`
+	Dev                 bool          `help:"For development on this machine: http vendors, loopback and private hosts, any issuer of user JWTs, completion by sessionUri."`
+	TLSCert             string        `name:"tls-cert" help:"Certificate file (PEM, with its chain)." type:"path" placeholder:"FILE"`
+	TLSKey              string        `name:"tls-key" help:"Key file of the certificate (PEM)." type:"path" placeholder:"FILE"`
+	InsecureBehindProxy bool          `help:"Serve http beyond this machine, because a proxy in front speaks TLS."`
+	AllowPrivateHosts   []string      `help:"Host names, addresses or CIDRs in private networks that vendors may be at." placeholder:"HOST"`
+	Quota               []string      `help:"NAME=VALUE or ACCOUNT:NAME=VALUE, such as oauth2-providers=100 or rate.GetResourceOauth2Token=off; repeatable." placeholder:"NAME=VALUE"`
+	BackgroundRefresh   bool          `help:"Refresh grants that are in use before their tokens end, and others before the vendor forgets them. Default: on." default:"true" negatable:""`
+	ExportRecipient     []string      `help:"age public key (age1…) that may open what credence grant export writes; repeatable. Default: nothing is exported." placeholder:"KEY"`
+	AuditCheckpoints    []string      `help:"Where checkpoints of audit logs go every minute, outside of the database: file:/DIR, or https://WITNESS/PREFIX#VERIFIER-KEY (c2sp.org/tlog-witness); repeatable." placeholder:"URL"`
+	AuditRetention      time.Duration `help:"How long entries of audit logs are kept, such as 9600h; their hashes stay. Default: for ever." placeholder:"DURATION"`
+	TrustedProxies      []string      `help:"Addresses or CIDRs of proxies whose X-Forwarded-For counts." placeholder:"CIDR"`
+	External            []string      `help:"Where an account may keep secrets and keys elsewhere: file:///DIR/, aws-secretsmanager://ARN…, gcp-secretmanager://…, azurekeyvault://…, openbao://…, awskms://…, gcpkms://…. Default: nowhere." placeholder:"ACCOUNT=PREFIX[;identity=server]"`
 }
 
 func (f listenFlags) apply(cfg *server.Config) error {
@@ -73,6 +77,7 @@ func (f listenFlags) apply(cfg *server.Config) error {
 	cfg.Quotas = f.Quota
 	cfg.NoBackgroundRefresh = !f.BackgroundRefresh
 	cfg.ExportRecipients = f.ExportRecipient
+	cfg.AuditCheckpoints, cfg.AuditRetention = f.AuditCheckpoints, f.AuditRetention
 	var problems []error
 	for _, text := range f.TrustedProxies {
 		p, err := netip.ParsePrefix(text)

@@ -38,7 +38,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"up": up, "down": down, "remember": remember, "same": same, "mode": mode, "agekey": agekey, "count": count,
+			"up": up, "down": down, "remember": remember, "same": same, "mode": mode, "agekey": agekey, "count": count, "keep": keep, "awaitlog": awaitLog,
 		},
 	})
 }
@@ -220,6 +220,26 @@ func agekey(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(id.String()+"\n"), 0o600))
 	ts.Setenv("RECIPIENT", id.Recipient().String())
+}
+
+// keep NAME makes the last output a variable.
+func keep(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
+}
+
+// awaitlog N waits until the audit log has so many entries.
+func awaitLog(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		ts.Check(ts.Exec("credence", "audit", "checkpoint"))
+		if lines := strings.Split(ts.ReadFile("stdout"), "\n"); len(lines) > 1 {
+			if n, err := strconv.Atoi(lines[1]); err == nil && n >= want {
+				return
+			}
+		}
+	}
+	ts.Fatalf("the log has fewer than %d entries:\n%s", want, ts.ReadFile("stdout"))
 }
 
 // count N TEXT FILE counts lines that have a text.

@@ -17,6 +17,7 @@ import (
 	"credence/internal/vault"
 	"credence/internal/webhook"
 	"credence/internal/wire"
+	"credence/internal/witness"
 )
 
 // Config is what the plane is made of.
@@ -34,8 +35,11 @@ type Config struct {
 	HTTP       webhook.Doer // to webhooks
 	Deliveries Deliveries
 	AuditLogs  AuditLogs
-	Metrics    *telemetry.Metrics
-	Log        *slog.Logger
+	Sinks      []witness.Sink // where checkpoints go
+	// AuditRetention is how long entries of audit logs are kept; 0 for ever.
+	AuditRetention time.Duration
+	Metrics        *telemetry.Metrics
+	Log            *slog.Logger
 }
 
 // Admin is the plane.

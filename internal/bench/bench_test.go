@@ -9,12 +9,13 @@
 //   - b, verifying: one that reads and decodes the same request and verifies its signature, with the code that Credence has for it, and answers the same
 //     body and headers;
 //   - c, Credence;
-//   - d, durable: b, which also records an event of the same size, with others in one write to a plain file, and syncs that before it answers.
+//   - d, durable: b, which also records an event of the same size, with others in one write to a plain file, and syncs that before it answers;
+//   - e, c whose audit events are kept nowhere.
 //
-// What c has below d, the vault costs; what d has below b, durability.
+// What c has below d, the vault costs; what d has below b, durability; what c has below e, the audit log.
 //
-// The other process, which `go test` started, makes the load over raw TCP connections. Rounds of a, b and c take turns, so that a slow time of the
-// machine slows all three. Figures are medians over rounds, ratios are medians of the ratios within a round. docs/performance.md has results.
+// The other process, which `go test` started, makes the load over raw TCP connections. Rounds take turns, so that a slow time of the
+// machine slows all. Figures are medians over rounds, ratios are medians of the ratios within a round. docs/performance.md has results.
 package bench
 
 import (
@@ -111,7 +112,7 @@ func BenchmarkCachedToken(b *testing.B) {
 			fmt.Fprintf(table, "%s\t%d\t%.0f\t%.0f\t%.0f\t%.1f\t%.0f %%\t\n", s.name, connections,
 				figure(round.perSecond), figure(round.p50), figure(round.p99), figure(round.cpu), 100*figure(func(r round) float64 { return r.others }))
 		}
-		for _, pair := range [][2]subject{{p.credence, p.bare}, {p.credence, p.verifying}, {p.credence, p.durable}, {p.durable, p.verifying}} {
+		for _, pair := range [][2]subject{{p.credence, p.bare}, {p.credence, p.verifying}, {p.credence, p.durable}, {p.durable, p.verifying}, {p.credence, p.memory}} {
 			name := fmt.Sprintf("%.1s/%.1s", pair[0].name, pair[1].name)
 			perSecond := median(of[pair[0]], of[pair[1]], func(x, y round) float64 { return x.perSecond() / y.perSecond() })
 			perCPU := median(of[pair[0]], of[pair[1]], func(x, y round) float64 { return y.cpu() / x.cpu() })

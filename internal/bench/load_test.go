@@ -117,6 +117,7 @@ func (p *pair) quietLoad(b testing.TB, s subject, connections int, d time.Durati
 // load runs one round: as many requests as the connections can make in d, each waiting for its answer before it sends the next.
 func (p *pair) load(b testing.TB, s subject, connections int, d time.Duration) round {
 	b.Helper()
+	p.switchAudit(b, s)
 	request := p.request(b, s)
 	all := make([]*connection, connections)
 	latencies := make([][]time.Duration, connections)

@@ -55,6 +55,7 @@ func serve(dataDir string) error {
 		stop()
 	}()
 
+	var memory switched
 	logFile, err := os.Create(filepath.Join(filepath.Dir(dataDir), "credence.log"))
 	if err != nil {
 		return err
@@ -63,7 +64,7 @@ func serve(dataDir string) error {
 	// Dev, because the vendor is in the other process, on loopback and without TLS; nothing else on the way of a cached token depends on it but
 	// the count of requests, which is on and lets all through.
 	s, err := server.New(ctx, server.Config{
-		Listen: "127.0.0.1:0", DataDir: dataDir, Region: region, AccountID: account, Dev: true, Quotas: []string{"rate.*=1000000"}, Log: slog.New(slog.NewTextHandler(logFile, nil)),
+		Listen: "127.0.0.1:0", DataDir: dataDir, Region: region, AccountID: account, Dev: true, Quotas: []string{"rate.*=1000000"}, AuditSink: memory.over, Log: slog.New(slog.NewTextHandler(logFile, nil)),
 	})
 	if err != nil {
 		return err
@@ -77,6 +78,7 @@ func serve(dataDir string) error {
 	control := http.NewServeMux()
 	control.HandleFunc("GET /usage", serveUsage)
 	control.HandleFunc("POST /answer", f.set)
+	control.HandleFunc("POST /audit", memory.set)
 	control.HandleFunc("GET /profile", pprof.Profile)
 	control.Handle("GET /allocs", pprof.Handler("allocs"))
 	l := listening{Credence: s.URL()}
@@ -92,6 +94,28 @@ func serve(dataDir string) error {
 		return errors.Join(err, s.Close())
 	}
 	return s.Run(ctx)
+}
+
+// switched is an audit sink that is the database's, or, switched to memory, none at all.
+type switched struct {
+	database audit.Sink
+	memory   atomic.Bool
+}
+
+func (s *switched) over(database audit.Sink) audit.Sink {
+	s.database = database
+	return s
+}
+
+func (s *switched) AppendAudit(batches []audit.Batch) error {
+	if s.memory.Load() {
+		return nil
+	}
+	return s.database.AppendAudit(batches)
+}
+
+func (s *switched) set(_ http.ResponseWriter, r *http.Request) {
+	s.memory.Store(r.URL.Query().Get("to") == "memory")
 }
 
 // fixed are the servers that Credence is measured against: they know one caller and one answer.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"credence/internal/audit"
 	"credence/internal/fault"
 	"credence/internal/oauth"
 	"credence/internal/provider"
@@ -398,6 +399,13 @@ func (b *Broker) FinishAuthorization(ctx context.Context, callbackID, query stri
 		if err := b.sealCode(ctx, &s, sealedCode{answer.Code.Reveal(), a.Verifier, provider.CallbackURL(b.PublicURL, p.Row.CallbackID), a.ProofKey}); err != nil {
 			return nil, err
 		}
+	}
+	decided, how := audit.Performed, "the user came back from the vendor with a code"
+	if s.State == store.SessionFailed {
+		decided, how = audit.Abandoned, "the user came back from the vendor with an error"
+	}
+	if err := b.consentReceipt(s, r.User, decided, how); err != nil { // before anything changes: the browser may come again
+		return nil, err
 	}
 	if _, err := b.Writes.UpdateSession(s); errors.Is(err, fault.ConcurrentModification) {
 		return nil, &Interruption{Cause: CauseAnswered, Err: err}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"credence/internal/access"
+	"credence/internal/audit"
 	"credence/internal/fault"
 	"credence/internal/iam"
 	"credence/internal/oauth"
@@ -199,18 +200,18 @@ func (b *Broker) exchange(ctx context.Context, s store.Session) error {
 		if b.reregistered(ctx, p, err) == nil { // which is for the next consent: this code is another client's
 			b.failing(p, err)
 		}
-		return b.exchangeFailed(s, p, err)
+		return errors.Join(b.exchangeFailed(s, p, err), b.consentReceipt(s, r.User, audit.Abandoned, "the code brought no tokens"))
 	}
 	g, err := b.consented(ctx, s, r, t, v.Lifetime)
 	if err != nil {
 		return err
 	}
-	return b.completed(ctx, s, p, g)
+	return b.completed(ctx, s, r, p, g)
 }
 
 // completed writes a session's end with its grant. When that cannot be any more, the vendor is told of the tokens; those of a device authorization wait in the
 // outbox as it is.
-func (b *Broker) completed(ctx context.Context, s store.Session, p *vault.OAuth2Provider, g store.Grant) error {
+func (b *Broker) completed(ctx context.Context, s store.Session, r sessionRequest, p *vault.OAuth2Provider, g store.Grant) error {
 	b.schedule(&g, p, false)
 	s.State, s.Code = store.SessionCompleted, nil
 	_, err := retryWrite(func() (int64, error) { return b.Writes.CompleteSession(s, g) })
@@ -229,7 +230,10 @@ func (b *Broker) completed(ctx context.Context, s store.Session, p *vault.OAuth2
 		}
 		return invalidSession("its grant was revoked, or the workload identity, the provider or the user was deleted, changed or frozen, while it was completed")
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return b.consentReceipt(s, r.User, audit.Performed, "completed: the grant is kept")
 }
 
 // waitForGrant takes the lease of the grant that a session will put: a refresh that is under way comes to its end first, so that whoever revokes the grant

@@ -418,5 +418,5 @@ func (b *Broker) completeDevice(ctx context.Context, s store.Session) error {
 	if err != nil {
 		return err
 	}
-	return b.completed(ctx, s, p, g)
+	return b.completed(ctx, s, r, p, g)
 }

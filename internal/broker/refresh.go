@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"credence/internal/audit"
 	"credence/internal/fault"
 	"credence/internal/oauth"
 	"credence/internal/provider"
@@ -109,7 +110,7 @@ func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider,
 	if err != nil {
 		b.failing(p, err)
 		outcome, err = b.refreshFailed(ctx, lease, before, g, p, err)
-		return store.Grant{}, err
+		return store.Grant{}, errors.Join(err, b.refreshReceipt(ctx, g, audit.Abandoned, outcome))
 	}
 	if err := b.fill(ctx, &g, t, v.Lifetime); err != nil {
 		return store.Grant{}, err
@@ -123,7 +124,11 @@ func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider,
 		return store.Grant{}, err
 	}
 	outcome = "ok"
-	return g, nil
+	how := "in the background"
+	if used {
+		how = "for a request"
+	}
+	return g, b.refreshReceipt(ctx, g, audit.Performed, how)
 }
 
 // mayRetry tells whether a refresh token that was sent so long ago, or was about to be, may be sent again without the vendor taking it for theft.

@@ -315,7 +315,7 @@ func (b *Broker) receipt(ctx context.Context, r store.Revocation, state store.Re
 	}
 	c := iam.Caller{Account: g.Account, ARN: b.ARNs.Extension(g.Account, "revocation", r.ID)}
 	req := access.Request{
-		Action: "credence:RevokeAtVendor", Resources: []string{b.ARNs.OAuth2Provider(g.Account, g.Provider), b.ARNs.Workload(g.Account, g.Workload)}, Workload: g.Workload, User: user,
+		Action: "credence:RevokeAtVendor", Resources: []string{b.ARNs.OAuth2Provider(g.Account, g.Provider), b.ARNs.Workload(g.Account, g.Workload)}, Workload: g.Workload, Provider: g.Provider, User: user,
 	}
 	return b.Gate.Receipt(c, req, outcome, string(state)+" ("+string(r.Cause)+"): "+answer)
 }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"credence/internal/audit"
 	"credence/internal/edge/awsapi"
@@ -23,6 +24,7 @@ import (
 	"credence/internal/quota"
 	"credence/internal/store"
 	"credence/internal/vault"
+	"credence/internal/witness"
 )
 
 // Config is how a server is run. Its zero values are no defaults; cmd/credence has those.
@@ -43,11 +45,13 @@ type Config struct {
 	TrustedProxies      []netip.Prefix
 	External            []string // ACCOUNT=PREFIX[;identity=…]: where secrets and keys kept elsewhere may be, see external.ParsePrefixes
 	Log                 *slog.Logger
-	Quotas              []string          // NAME=VALUE or ACCOUNT:NAME=VALUE; what is not said has the default, with Dev none
-	ExportRecipients    []string          // age public keys: who may read what ExportGrants gives away; none: nothing is given away
-	Presets             []provider.Vendor // nil: provider.Presets
-	AuditSink           audit.Sink        // where audit events go; nil, but for measurements: the database
-	TraceEndpoint       string            // URL of an OTLP receiver over HTTP; "": as the OTEL_… variables say
+	Quotas              []string                             // NAME=VALUE or ACCOUNT:NAME=VALUE; what is not said has the default, with Dev none
+	ExportRecipients    []string                             // age public keys: who may read what ExportGrants gives away; none: nothing is given away
+	Presets             []provider.Vendor                    // nil: provider.Presets
+	AuditCheckpoints    []string                             // where checkpoints of audit logs go, see witness.Parse
+	AuditRetention      time.Duration                        // that entries of audit logs are kept; 0: for ever
+	AuditSink           func(database audit.Sink) audit.Sink // what is written to instead of the database, for measurements; nil: the database
+	TraceEndpoint       string                               // URL of an OTLP receiver over HTTP; "": as the OTEL_… variables say
 }
 
 var regionForm = regexp.MustCompile(`^[a-z]{2,8}(-[a-z0-9]{1,16}){1,4}$`)
@@ -112,6 +116,16 @@ func (c Config) Validate() error {
 	}
 	if _, err := c.limits(); err != nil {
 		problem("--quota %w", err)
+	}
+	for _, uri := range c.AuditCheckpoints {
+		if _, err := witness.Parse(uri, nil); err != nil {
+			problem("--audit-checkpoints %q: %w", uri, err)
+		} else if dir, ok := strings.CutPrefix(uri, "file:"); ok && c.DataDir != "" && below(c.DataDir, dir) {
+			problem("--audit-checkpoints %q: must not be in the data directory: whoever sets that back would set these back, too", uri)
+		}
+	}
+	if c.AuditRetention < 0 || c.AuditRetention > 0 && c.AuditRetention < 24*time.Hour {
+		problem("--audit-retention %s: must be a day (24h) or longer, or 0 to keep entries for ever", c.AuditRetention)
 	}
 	return errors.Join(append(problems, c.validateInstallation())...)
 }

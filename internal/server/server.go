@@ -28,6 +28,7 @@ import (
 	"credence/internal/audit"
 	"credence/internal/broker"
 	"credence/internal/control"
+	"credence/internal/edge/auditlog"
 	"credence/internal/edge/awsapi"
 	"credence/internal/edge/consent"
 	"credence/internal/edge/issuer"
@@ -38,6 +39,7 @@ import (
 	"credence/internal/provider"
 	"credence/internal/telemetry"
 	"credence/internal/vault"
+	"credence/internal/witness"
 	"credence/internal/workload"
 )
 
@@ -136,7 +138,7 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 	arns := iam.ARNs{Region: cfg.Region}
 	var sink audit.Sink = st
 	if cfg.AuditSink != nil {
-		sink = cfg.AuditSink
+		sink = cfg.AuditSink(st)
 	}
 	s.audit = audit.New(sink)
 	gate := access.New(s.audit, v, arns, metrics)
@@ -161,8 +163,16 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 		ARNs: arns, PublicURL: s.publicURL, Dev: cfg.Dev, Metrics: metrics, Log: cfg.Log, ExportRecipients: exportTo,
 	})
 	s.broker = brokerPlane
+	var sinks []witness.Sink
+	for _, uri := range cfg.AuditCheckpoints {
+		sink, err := witness.Parse(uri, out)
+		if err != nil {
+			return fmt.Errorf("--audit-checkpoints %q: %w", uri, err)
+		}
+		sinks = append(sinks, sink)
+	}
 	adminPlane := admin.New(admin.Config{
-		Vault: v, Store: st, Gate: gate, ARNs: arns, CheckURL: out.CheckURL, PublicURL: s.publicURL, WebIdentities: users, HTTP: out, Deliveries: st, AuditLogs: st, Metrics: metrics, Log: cfg.Log,
+		Vault: v, Store: st, Gate: gate, ARNs: arns, CheckURL: out.CheckURL, PublicURL: s.publicURL, WebIdentities: users, HTTP: out, Deliveries: st, AuditLogs: st, Sinks: sinks, AuditRetention: cfg.AuditRetention, Metrics: metrics, Log: cfg.Log,
 	})
 	s.admin = adminPlane
 
@@ -176,6 +186,7 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 	scrape := promhttp.HandlerFor(metrics.Registry, promhttp.HandlerOpts{})
 	browsers := consent.New(consent.Config{Authorizations: brokerPlane, Secure: strings.HasPrefix(s.publicURL, "https://"), Log: cfg.Log, Tracer: s.tracer})
 
+	logs := auditlog.New(adminPlane, cfg.Log)
 	documents := issuer.New(issuer.Operations(adminPlane), cfg.Log)
 	tokens := sts.New(sts.Config{Operations: sts.Operations(adminPlane), Lookup: v.Caller, Used: v.Used, TrustedProxies: cfg.TrustedProxies, Log: cfg.Log, Metrics: metrics, Limits: limits, Tracer: s.tracer})
 	api := awsapi.Operations(controlPlane, brokerPlane)
@@ -185,16 +196,16 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 		if u, err := url.Parse(s.publicURL); err != nil || !isLoopbackHost(u.Hostname()) || !public.Addr().(*net.TCPAddr).IP.IsLoopback() {
 			scrape = nil
 		}
-		public.http = s.http(s.route(routes{api: door(append(api, extensions...)), sts: tokens, browsers: browsers, documents: documents, metrics: scrape}))
+		public.http = s.http(s.route(routes{api: door(append(api, extensions...)), sts: tokens, browsers: browsers, documents: documents, logs: logs, metrics: scrape}))
 		return nil
 	}
 	public.http = s.http(s.route(routes{api: door(api), sts: tokens, browsers: browsers, documents: documents}))
-	private.http = s.http(s.route(routes{api: door(extensions), metrics: scrape}))
+	private.http = s.http(s.route(routes{api: door(extensions), logs: logs, metrics: scrape}))
 	return nil
 }
 
 // routes are what a listener serves; all but api may be nil.
-type routes struct{ api, sts, browsers, documents, metrics http.Handler }
+type routes struct{ api, sts, browsers, documents, logs, metrics http.Handler }
 
 // route tells browsers, probes and scrapers from API calls. It looks at the path as it came: http.ServeMux would redirect what it finds untidy, and a
 // redirect breaks a signature.
@@ -207,6 +218,8 @@ func (s *Server) route(to routes) http.Handler {
 			to.browsers.ServeHTTP(w, r)
 		case get && to.documents != nil && issuer.Serves(path):
 			to.documents.ServeHTTP(w, r)
+		case get && to.logs != nil && auditlog.Serves(path):
+			to.logs.ServeHTTP(w, r)
 		case get && path == "/healthz":
 			_, _ = w.Write([]byte("ok\n"))
 		case get && path == "/readyz":
@@ -319,6 +332,8 @@ func (s *Server) Run(ctx context.Context) error {
 		s.audit.Run(jobs, func(err error) { s.cfg.Log.Error("a summary of denials cannot be recorded yet", "cause", err.Error()) })
 	})
 	running.Go(func() { s.admin.SequenceAudit(jobs) })
+	running.Go(func() { s.admin.PublishCheckpoints(jobs) })
+	running.Go(func() { s.admin.PruneAudit(jobs) })
 	running.Go(func() { s.admin.ShredAccounts(jobs) })
 	followed := make(chan struct{})
 	followCtx, stopFollowing := context.WithCancel(context.WithoutCancel(ctx)) // requests under way need it to the end

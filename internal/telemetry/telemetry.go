@@ -26,7 +26,7 @@ type Metrics struct {
 	Epochs   *prometheus.CounterVec   // outcome: of looks at what other replicas changed
 
 	AuditEntries     prometheus.Counter     // events that became entries of their log
-	AuditCheckpoints *prometheus.CounterVec // outcome: published, unchanged, failed, or conflict when a sink has a checkpoint that the log does not agree with
+	AuditCheckpoints *prometheus.CounterVec // outcome: published, failed, or conflict when a sink has a checkpoint that the log does not agree with
 
 	Renewals       *prometheus.CounterVec // outcome: refreshes that nobody asked for
 	RenewalsDue    prometheus.Gauge

@@ -109,6 +109,10 @@ var extensionOperations = []operation{
 	{"DeleteKey", DeleteKeyInput{}, DeleteKeyOutput{}},
 	{"DescribeIssuer", DescribeIssuerInput{}, DescribeIssuerOutput{}},
 	{"RotateIssuerKeys", RotateIssuerKeysInput{}, RotateIssuerKeysOutput{}},
+	{"QueryAudit", QueryAuditInput{}, QueryAuditOutput{}},
+	{"GetAuditCheckpoint", GetAuditCheckpointInput{}, GetAuditCheckpointOutput{}},
+	{"GetAuditProof", GetAuditProofInput{}, GetAuditProofOutput{}},
+	{"CreateAuditToken", CreateAuditTokenInput{}, CreateAuditTokenOutput{}},
 }
 
 // extensionMembers are the only members that the API of AgentCore Identity lacks, by Go type.

@@ -161,6 +161,10 @@ func Extensions(c *control.Control, b *broker.Broker, a *admin.Admin) []Operatio
 		extension("DeleteKey", 204, change, a.DeleteKey),
 		extension("DescribeIssuer", 200, read, a.DescribeIssuer),
 		extension("RotateIssuerKeys", 200, create, a.RotateIssuerKeys),
+		extension("QueryAudit", 200, read, a.QueryAudit),
+		extension("GetAuditCheckpoint", 200, create, a.GetAuditCheckpoint),
+		extension("GetAuditProof", 200, create, a.GetAuditProof),
+		extension("CreateAuditToken", 200, create, a.CreateAuditToken),
 	}
 }
 
