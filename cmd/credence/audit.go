@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,8 +21,6 @@ import (
 	"credence/internal/tlog"
 	"credence/internal/wire"
 	"credence/internal/witness"
-
-	"encoding/json"
 )
 
 type auditCommand struct {
@@ -185,7 +184,7 @@ func broken(r tlog.Report) error {
 
 type auditVerifyCommand struct {
 	clientFlags
-	Checkpoints []string `help:"What was kept elsewhere: the folder of --audit-checkpoints, or a file with a checkpoint; repeatable." required:"" type:"path" placeholder:"PATH"`
+	Checkpoints []string `help:"What was kept elsewhere: the folder of --audit-checkpoints, or a file with a checkpoint; repeatable." required:"" sep:"none" placeholder:"PATH"`
 	Key         string   `help:"Verifier key of the log, as credence audit checkpoint --key prints it. Default: the one in the folder." placeholder:"KEY"`
 	Account     string   `help:"Whose checkpoint in the folder is meant. Default: that of the log." placeholder:"ID"`
 }

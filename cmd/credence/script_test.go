@@ -38,7 +38,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"up": up, "down": down, "remember": remember, "same": same, "mode": mode, "agekey": agekey, "count": count, "keep": keep, "awaitlog": awaitLog,
+			"up": up, "down": down, "remember": remember, "same": same, "mode": mode, "agekey": agekey, "count": count, "variable": variable, "awaitlog": awaitLog,
 		},
 	})
 }
@@ -222,8 +222,8 @@ func agekey(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("RECIPIENT", id.Recipient().String())
 }
 
-// keep NAME makes the last output a variable.
-func keep(ts *testscript.TestScript, _ bool, args []string) {
+// variable NAME makes the last output a variable.
+func variable(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
 }
 

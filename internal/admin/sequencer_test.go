@@ -24,7 +24,7 @@ import (
 	"credence/internal/vault"
 )
 
-// replica is a process on a database that others may share; its parts fail when crash says so.
+// replica is a process on a database that others may share.
 type replica struct {
 	*admin.Admin
 	store *store.Store
@@ -199,11 +199,8 @@ func TestSequenceCrashesAnywhere(t *testing.T) {
 			for _, after := range []bool{false, true} {
 				events := numbered(len(want), len(want)+200)
 				want = append(want, events...)
-				for n, e := range events {
-					if n%20 == 0 {
-						r.record(t, alpha, fmt.Sprintf("%03d %v %03d", at, after, n), events[n:n+20]...)
-					}
-					_ = e
+				for n := 0; n < len(events); n += 20 {
+					r.record(t, alpha, fmt.Sprintf("%03d %v %03d", at, after, n), events[n:n+20]...)
 				}
 				dead := *r.Admin
 				dead.AuditLogs = &crashing{AuditLogs: r.store, at: at, after: after}
