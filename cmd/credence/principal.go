@@ -203,7 +203,7 @@ type roleCreateCommand struct {
 }
 
 func (c roleCreateCommand) Run(ctx context.Context, o output) error {
-	document, every, err := c.read()
+	document, every, err := c.trustFlags.read()
 	if err != nil {
 		return err
 	}
@@ -239,7 +239,7 @@ type roleTrustCommand struct {
 }
 
 func (c roleTrustCommand) Run(ctx context.Context) error {
-	document, every, err := c.read()
+	document, every, err := c.trustFlags.read()
 	if err != nil {
 		return err
 	}

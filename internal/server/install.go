@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"credence/internal/audit"
 	"credence/internal/external"
 	"credence/internal/fault"
 	"credence/internal/iam"
@@ -307,8 +308,15 @@ func ResetKey(ctx context.Context, cfg Config) (*FirstStart, error) {
 	if in.first != nil { // it had none yet
 		return in.first, in.close()
 	}
+	err = audit.New(in.store).Record(audit.Event{
+		Account: cfg.AccountID, Caller: iam.User(cfg.AccountID, vault.AdminUser), Action: "credence:ResetKey", Outcome: audit.Performed,
+		Resources: []string{iam.User(cfg.AccountID, vault.AdminUser)}, Reason: "by whoever administers the server: credence admin reset-key",
+	})
 	var credentials []byte
-	if err = in.vault.ResetAdministrator(cfg.AccountID); err == nil {
+	if err == nil {
+		err = in.vault.ResetAdministrator(cfg.AccountID)
+	}
+	if err == nil {
 		credentials, err = in.newAdminKey(ctx, cfg)
 	}
 	if err == nil {
