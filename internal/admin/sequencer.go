@@ -3,7 +3,6 @@ package admin
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -213,13 +212,14 @@ var indexed = []struct {
 }
 
 // add adds an entry. Whatever stands in the inbox becomes one; what is no event can only be found by its time, which is the batch's.
-func (c *chunk) add(entry []byte, b audit.Batch) (err error) {
+func (c *chunk) add(entry []byte, b audit.Batch) error {
+	var err error
 	if c.Entries, err = tlog.AppendEntry(c.Entries, entry); err != nil {
 		return err
 	}
 	c.Count++
-	var e audit.Event
-	if json.Unmarshal(entry, &e) != nil {
+	e, err := audit.Parse(entry)
+	if err != nil {
 		e = audit.Event{}
 	}
 	if e.Time.IsZero() {

@@ -29,5 +29,20 @@ func TestAppendJSONAgreesWithEncodingJSON(t *testing.T) {
 		if got := e.appendJSON([]byte("before")); string(got) != "before"+string(want) {
 			t.Errorf("got  %s\nwant before%s", got, want)
 		}
+		var whole Event
+		if err := json.Unmarshal(want, &whole); err != nil {
+			t.Fatal(err)
+		}
+		found := func(e Event) [9]string {
+			return [9]string{e.ID, e.Time.UTC().String(), e.Account, e.Caller, e.Action, e.Workload, e.Provider, e.User, string(e.Outcome)}
+		}
+		if parsed, err := Parse(want); err != nil || found(parsed) != found(whole) {
+			t.Errorf("Parse reads %+v (%v)\nof %s", parsed, err, want)
+		}
+		for cut := range len(want) { // no part of an entry is taken for one
+			if _, ok := parseSimple(want[:cut]); ok {
+				t.Errorf("%s is taken", want[:cut])
+			}
+		}
 	})
 }
