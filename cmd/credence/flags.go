@@ -19,6 +19,7 @@ type cli struct {
 	Freeze    freezeCommand    `cmd:"" help:"Stop issuing anything to a user, workload identity, provider or account."`
 	Unfreeze  unfreezeCommand  `cmd:"" help:"End a freeze."`
 	Freezes   freezesCommand   `cmd:"" help:"List what is frozen."`
+	Ceiling   ceilingCommand   `cmd:"" help:"Limit what may be had at most of a provider, or by a workload identity."`
 	Account   accountCommand   `cmd:"" help:"Make, list and end accounts."`
 	User      userCommand      `cmd:"" help:"Users of an account."`
 	Role      roleCommand      `cmd:"" help:"Roles, which callers without a key assume."`

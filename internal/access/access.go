@@ -14,6 +14,8 @@ import (
 	"credence/internal/iam"
 	"credence/internal/store"
 	"credence/internal/telemetry"
+	"credence/internal/vault"
+	"credence/internal/wire"
 )
 
 // Recorder makes an audit event durable before it returns; *audit.Log is one.
@@ -25,6 +27,8 @@ type Recorder interface {
 type Rules interface {
 	// Frozen finds the freeze that forbids to issue anything to a workload identity, for a user, at a provider; nil when there is none.
 	Frozen(ctx context.Context, account, workload, provider, userKey string) (*store.Freeze, error)
+	// Ceilings are those that concern what a workload identity gets of a provider.
+	Ceilings(ctx context.Context, account, workload, provider string) ([]vault.Ceiling, error)
 	// Tags are those of a resource of the account, by the path of its ARN; none of one that does not exist.
 	Tags(ctx context.Context, account, path string) (map[string]string, error)
 }
@@ -60,6 +64,12 @@ type Request struct {
 	Provider  string   // name, where something is issued by a credential provider
 	Note      string   // what the record of an allowed request says beside that
 
+	// What ceilings limit, where something is issued.
+	Flow       wire.Oauth2Flow // "" of what has none
+	Scopes     []string        // asked for, as the request writes them
+	Targets    []string        // resources and audiences
+	UserIssuer string          // of the user's JWT
+
 	// What conditions of policies may ask about, beside the caller.
 	UserID      string               // of the user, where the caller vouches for one: bedrock-agentcore:userid
 	JWT         func() iam.JWTClaims // of the user's verified JWT, where there is one: bedrock-agentcore:InboundJwtClaim/NAME
@@ -77,9 +87,12 @@ func (g *Gate) Allow(c iam.Caller, r Request) error {
 	return g.record(c, r, audit.Allowed, r.Note)
 }
 
-// AllowIssue is Allow for operations that issue a credential or get one from a vendor: what is frozen is denied, too.
+// AllowIssue is Allow for operations that issue a credential or get one from a vendor: what is above a ceiling or frozen is denied, too.
 func (g *Gate) AllowIssue(ctx context.Context, c iam.Caller, r Request) error {
 	if err := g.decide(ctx, c, r); err != nil {
+		return err
+	}
+	if err := g.Beneath(ctx, c, r); err != nil {
 		return err
 	}
 	if err := g.NotFrozen(ctx, c, r); err != nil {

@@ -73,7 +73,7 @@ func TestRetention(t *testing.T) {
 		r := process().publishing(t, t.TempDir())
 		r.AuditRetention = 30 * 24 * time.Hour
 		metrics := telemetry.New()
-		r.Gate, r.ARNs = access.New(audit.New(r.store), nil, metrics), iam.ARNs{Region: "eu-west-1"}
+		r.Gate, r.ARNs = access.New(audit.New(r.store), nil, iam.ARNs{Region: "eu-west-1"}, metrics), iam.ARNs{Region: "eu-west-1"}
 		at := func(days, from, to int) (out []string) {
 			for n := from; n < to; n++ {
 				out = append(out, fmt.Sprintf(`{"time":%q,"n":%d,"user":"alice"}`, time.Now().Add(-time.Duration(days)*24*time.Hour).UTC().Format(time.RFC3339Nano), n))

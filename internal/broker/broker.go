@@ -76,6 +76,7 @@ type Broker struct {
 	failures failures
 
 	registered, probed sync.Map // incarnation of a provider → time.Time
+	stubborn           stubborn
 }
 
 // New makes a broker.
@@ -127,7 +128,7 @@ func (b *Broker) concerns(req *access.Request, a agent, provider string) {
 
 // actsFor tells conditions of policies about the user of a request, and the verified JWT that says so.
 func actsFor(req *access.Request, user workload.User, jwt secret.String) {
-	req.UserID = user.ID
+	req.UserID, req.UserIssuer = user.ID, user.Issuer
 	if user.Kind == workload.KindJWT {
 		req.JWT = sync.OnceValue(func() iam.JWTClaims { return workload.Claims(jwt) })
 	}
@@ -252,9 +253,12 @@ func (b *Broker) oauth2Provider(ctx context.Context, account, name string) (*vau
 	return p, err
 }
 
-// answer is a served grant as the API says it, unless somebody was frozen while it was got.
+// answer is a served grant as the API says it, unless somebody was frozen while it was got, or its token is above a ceiling.
 func (b *Broker) answer(ctx context.Context, r request, g store.Grant) (*wire.GetResourceOauth2TokenOutput, error) {
 	if err := b.Gate.NotFrozen(ctx, r.caller, r.allowed); err != nil {
+		return nil, err
+	}
+	if err := b.beneath(ctx, r.caller, r.allowed, r.traits, g); err != nil {
 		return nil, err
 	}
 	token, err := b.Vault.AccessToken(ctx, g)
@@ -262,7 +266,7 @@ func (b *Broker) answer(ctx context.Context, r request, g store.Grant) (*wire.Ge
 		return nil, err
 	}
 	b.used(g, r.provider)
-	out := &wire.GetResourceOauth2TokenOutput{GrantedScopes: g.GrantedScopes, TokenType: g.TokenType}
+	out := &wire.GetResourceOauth2TokenOutput{GrantedScopes: tokenScopes(g), TokenType: g.TokenType}
 	if !g.ExpiresAt.IsZero() {
 		out.AccessTokenExpiresAt = &wire.Time{Time: g.ExpiresAt}
 	}

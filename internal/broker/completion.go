@@ -41,6 +41,7 @@ func (b *Broker) CompleteResourceTokenAuth(ctx context.Context, c iam.Caller, in
 	if s.DeviceInterval > 0 {
 		req.Note = deviceNote
 	}
+	req.Flow = wire.FlowUserFederation
 	if id := in.UserIdentifier; id.UserToken != nil {
 		actsFor(&req, user, *id.UserToken)
 	} else {

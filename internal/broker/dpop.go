@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"net/url"
+	"slices"
 	"strings"
 
 	"credence/internal/access"
@@ -59,6 +60,11 @@ func (b *Broker) CreateDpopProof(ctx context.Context, c iam.Caller, in *wire.Cre
 	}
 	v, err := b.vendor(ctx, p)
 	if err != nil {
+		return nil, err
+	}
+	req.Flow = wire.Oauth2Flow(g.Flow)
+	req.Targets = slices.Concat(g.Resources, g.Audiences)
+	if err := b.beneath(ctx, c, req, v, g); err != nil {
 		return nil, err
 	}
 	for _, own := range []string{v.TokenEndpoint, v.PushEndpoint, v.Revocation.Endpoint} {

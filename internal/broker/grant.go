@@ -145,7 +145,8 @@ func fresh(g store.Grant) bool {
 func valid(g store.Grant) bool { return g.ExpiresAt.IsZero() || time.Now().Before(g.ExpiresAt) }
 
 // fill puts a vendor's answer into a grant: tokens sealed, scopes and times. A refresh token that the answer leaves out stays the old one.
-func (b *Broker) fill(ctx context.Context, g *store.Grant, t oauth.Token, defaultLifetime time.Duration) error {
+// narrowed are the scopes that a ceiling left of the grant's, if it took some away.
+func (b *Broker) fill(ctx context.Context, g *store.Grant, t oauth.Token, defaultLifetime time.Duration, narrowed ...string) error {
 	oldRefresh := g.RefreshToken
 	if err := b.Vault.SealTokens(ctx, g, t.AccessToken, t.RefreshToken); err != nil {
 		return err
@@ -160,8 +161,13 @@ func (b *Broker) fill(ctx context.Context, g *store.Grant, t oauth.Token, defaul
 	if err := b.Vault.SealProofKey(ctx, g, proofKey); err != nil {
 		return err
 	}
+	g.TokenScopes = nil
 	g.TokenType, g.State, g.LastError, g.IntentAt, g.Failures, g.RetryAt = t.TokenType, store.GrantActive, "", time.Time{}, 0, time.Time{}
 	switch {
+	case narrowed != nil: // what the user granted is more, and comes back when the ceiling goes
+		if g.TokenScopes = t.Scopes; t.Scopes == nil {
+			g.TokenScopes = narrowed
+		}
 	case t.Scopes != nil:
 		g.GrantedScopes = t.Scopes
 	case g.GrantedScopes == nil: // RFC 6749 section 5.1: not said means as asked

@@ -23,6 +23,7 @@ func (b *Broker) ImportGrants(ctx context.Context, c iam.Caller, in *wire.Import
 			Action:    "credence:ImportGrants",
 			Resources: []string{b.grantARN(c.Account, "*"), b.ARNs.Workload(c.Account, g.WorkloadName), b.ARNs.OAuth2Provider(c.Account, g.ResourceCredentialProviderName)},
 			Workload:  g.WorkloadName, User: user(g.User).String(), UserKey: user(g.User).Key(), Provider: g.ResourceCredentialProviderName,
+			UserIssuer: user(g.User).Issuer, Flow: wire.FlowUserFederation, Scopes: g.Scopes, Targets: slices.Concat(g.Resources, g.Audiences),
 		}); err != nil {
 			return nil, err
 		}

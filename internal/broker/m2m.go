@@ -61,6 +61,9 @@ func (b *Broker) issued(ctx context.Context, r request, enough func(store.Grant)
 			return now, "stale", nil
 		}
 	}
+	if err == nil && !b.within(r.ceilings, r.traits, g) {
+		b.stubborn.add(g)
+	}
 	return g, "issued", err
 }
 

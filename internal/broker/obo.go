@@ -177,7 +177,7 @@ func oboParameters(in *wire.GetResourceOauth2TokenInput, how *provider.OnBehalfO
 // actorToken is the access token of the workload itself by which it says who acts for the user; it is kept as a grant of M2M like any other.
 func (b *Broker) actorToken(ctx context.Context, r request, scopes []string) (secret.String, error) {
 	in := &wire.GetResourceOauth2TokenInput{Oauth2Flow: wire.FlowM2M, Scopes: scopes, ForceAuthentication: r.in.ForceAuthentication, MinimumValiditySeconds: new(int32(0))}
-	g, _, err := b.issued(ctx, request{in, r.agent, r.provider, r.traits, nil, identify(r.agent, r.provider, in, r.traits).key(), r.caller, r.allowed}, fresh, b.clientCredentials)
+	g, _, err := b.issued(ctx, request{in, r.agent, r.provider, r.traits, nil, identify(r.agent, r.provider, in, r.traits).key(), r.caller, r.allowed, nil, nil}, fresh, b.clientCredentials)
 	if err != nil {
 		if f, ok := errors.AsType[*fault.Fault](err); ok {
 			told := *f

@@ -90,6 +90,10 @@ func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider,
 	if err != nil {
 		return store.Grant{}, err
 	}
+	narrowed, err := b.narrowed(ctx, v, g)
+	if err != nil {
+		return store.Grant{}, err
+	}
 	before := g
 	if g, err = b.recordIntent(g, lease.TakenAt); err != nil {
 		return store.Grant{}, err
@@ -98,7 +102,7 @@ func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider,
 		if !lease.held() { // this process slept over its turn: another one may have sent the token, or be about to
 			return oauth.Token{}, &oauth.Error{Outcome: oauth.NotSent, RetryAfter: time.Second, Err: errOverslept}
 		}
-		return b.OAuth.Refresh(ctx, e, oauth.RefreshGrant{RefreshToken: token, Resources: v.Resources(g.Resources), Audiences: g.Audiences})
+		return b.OAuth.Refresh(ctx, e, oauth.RefreshGrant{RefreshToken: token, Scopes: narrowed, ScopeSeparator: v.ScopeSeparator, Resources: v.Resources(g.Resources), Audiences: g.Audiences})
 	}
 	t, err := b.vendorCall(ctx, account, v.TokenEndpoint, v, "refresh_token", call)
 	if next := b.reregistered(ctx, p, err); next != nil {
@@ -112,7 +116,7 @@ func (b *Broker) refreshUnderLease(ctx context.Context, p *vault.OAuth2Provider,
 		outcome, err = b.refreshFailed(ctx, lease, before, g, p, err)
 		return store.Grant{}, errors.Join(err, b.refreshReceipt(ctx, g, audit.Abandoned, outcome))
 	}
-	if err := b.fill(ctx, &g, t, v.Lifetime); err != nil {
+	if err := b.fill(ctx, &g, t, v.Lifetime, narrowed...); err != nil {
 		return store.Grant{}, err
 	}
 	b.schedule(&g, p, used)

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"slices"
 
 	"credence/internal/access"
 	"credence/internal/fault"
@@ -21,6 +22,9 @@ type request struct {
 	key      string          // of the grant that would serve it
 	caller   iam.Caller
 	allowed  access.Request // what was decided on
+	ceilings []vault.Ceiling
+
+	narrowing *stubborn // nil: no ceiling counts
 }
 
 // GetResourceOauth2Token hands out an access token to a resource, or says where a user has to consent first.
@@ -48,6 +52,10 @@ func (b *Broker) resourceToken(ctx context.Context, c iam.Caller, in *wire.GetRe
 		req.Note = deviceNote
 	}
 	b.concerns(&req, a, in.ResourceCredentialProviderName)
+	req.Flow, req.Scopes, req.Targets = in.Oauth2Flow, in.Scopes, in.Resources
+	if len(in.Audiences) > 0 {
+		req.Targets = slices.Concat(in.Resources, in.Audiences)
+	}
 	s, err := b.polledSession(ctx, a, in)
 	if err != nil {
 		return nil, "", b.Gate.Refuse(c, req, err)
@@ -69,8 +77,12 @@ func (b *Broker) resourceToken(ctx context.Context, c iam.Caller, in *wire.GetRe
 		in = &of
 	}
 	traits := b.Resolver.Traits(p.Config)
+	ceilings, err := b.Vault.Ceilings(ctx, c.Account, a.row.Name, p.Row.Name)
+	if err != nil {
+		return nil, "", err
+	}
 	who := identify(a, p, in, traits)
-	r := request{in, a, p, traits, nil, "", c, req}
+	r := request{in, a, p, traits, nil, "", c, req, ceilings, &b.stubborn}
 	if r.idp, err = b.atIdentityProvider(ctx, r); err != nil {
 		return nil, "", err
 	}

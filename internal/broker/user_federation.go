@@ -30,7 +30,7 @@ func (b *Broker) userFederation(ctx context.Context, r request) (*wire.GetResour
 		if err != nil {
 			return nil, "", err
 		}
-		if serves(g, r.provider, r.traits, scopes) {
+		if serves(g, r.provider, r.traits, scopes) && tooOld(r.ceilings, g) == nil {
 			out, outcome, err := b.serve(ctx, r, g)
 			if !errors.Is(err, errDead) {
 				return out, outcome, err
@@ -40,7 +40,7 @@ func (b *Broker) userFederation(ctx context.Context, r request) (*wire.GetResour
 	if err == nil && g.State != store.GrantRevoked {
 		// A wider request asks for what the user has already agreed to as well, so that the new grant serves both.
 		if r.provider.Config.ScopeMatch != wire.ScopeMatchExact {
-			scopes = union(scopes, g.AskedScopes)
+			scopes = union(scopes, cut(r.ceilings, r.traits, g.AskedScopes))
 		}
 	}
 	out, err := b.askConsent(ctx, r, scopes)
@@ -71,6 +71,9 @@ func (b *Broker) serve(ctx context.Context, r request, g store.Grant) (*wire.Get
 		switch {
 		case err == nil:
 			g, outcome = renewed, "refreshed"
+			if !b.within(r.ceilings, r.traits, g) {
+				b.stubborn.add(g)
+			}
 		case valid(g) && !errors.Is(err, errDead):
 			if g, err = b.still(ctx, g); err != nil {
 				return nil, "", err
@@ -208,6 +211,9 @@ func (b *Broker) poll(ctx context.Context, r request, s store.Session) (*wire.Ge
 		}
 		if err != nil {
 			return nil, "", err
+		}
+		if tooOld(r.ceilings, g) != nil {
+			return failed, "failed", nil
 		}
 		out, outcome, err := b.serve(ctx, r, g)
 		if errors.Is(err, errDead) {

@@ -27,7 +27,7 @@ func possible(g store.Grant, need time.Duration) bool {
 // enough tells whether a grant's access token needs no renewal for a request. One that could not live long enough gains nothing by it.
 func (r request) enough(g store.Grant) bool {
 	need := r.need()
-	return fresh(g) && (need == 0 || g.ExpiresAt.IsZero() || time.Until(g.ExpiresAt) >= need || !possible(g, need))
+	return fresh(g) && r.narrow(g) && (need == 0 || g.ExpiresAt.IsZero() || time.Until(g.ExpiresAt) >= need || !possible(g, need))
 }
 
 // tooShort is the answer to a request whose grant's tokens never live long enough; nil when they do.

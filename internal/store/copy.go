@@ -42,6 +42,7 @@ var tables = []table{
 	{"authorization_sessions", []string{"account", "id"}},
 	{"revocations", []string{"account", "id"}},
 	{"freezes", []string{"account", "kind", "id"}},
+	{"ceilings", []string{"account", "kind", "name"}},
 	{"webhooks", []string{"account", "name"}},
 	{"webhook_deliveries", []string{"account", "webhook", "id"}},
 	{"leases", []string{"account", "name"}},

@@ -27,6 +27,7 @@ type Grant struct {
 	ProofKey                      []byte // that the tokens are bound to, sealed; nil for bearer tokens
 	TokenType                     string
 	AskedScopes, GrantedScopes    []string
+	TokenScopes                   []string // of the access token, when a ceiling has narrowed them; else none: they are GrantedScopes
 	Resources, Audiences          []string // that every refresh names again
 	State                         GrantState
 	LastError                     string    // the vendor's error code, or ours; never a text with secrets
@@ -37,8 +38,8 @@ type Grant struct {
 	RetryAt                       time.Time // no refresh is tried before it; in the row by the database's clock, here by this machine's
 	RenewAt                       time.Time // when a refresh is due without being asked for, zero when none is; clocks as of RetryAt
 	UsedAt                        time.Time // when somebody was last known to be served
-	CreatedAt                     time.Time
-	Version                       int64 // rises with every write; 0 for a new grant
+	CreatedAt                     time.Time // of USER_FEDERATION: when the user last gave it
+	Version                       int64     // rises with every write; 0 for a new grant
 }
 
 // GrantState is what is stored of a grant's condition.
@@ -53,7 +54,7 @@ const (
 
 const grantColumns = `account, grant_key, flow, workload, workload_incarnation, provider, provider_incarnation, provider_generation, user_key, device, keyset, user_name,
 	access_token, refresh_token, proof_key, token_type, asked_scopes, granted_scopes, resources, audiences, state, last_error, obtained_at, expires_at, intent_at, created_at,
-	failures, retry_at, renew_at, used_at, version`
+	failures, retry_at, renew_at, used_at, version, token_scopes`
 
 // grantFields are grantColumns as scanGrant reads them: what the database's clock decides is read as the time that is left.
 var grantFields = strings.NewReplacer("retry_at", left("retry_at"), "renew_at", left("renew_at")).Replace(grantColumns)
@@ -93,7 +94,7 @@ func scanGrant(r scanner) (g Grant, err error) {
 	return g, r.Scan(&g.Account, &g.Key, &g.Flow, &g.Workload, &g.WorkloadIncarnation, &g.Provider, &g.ProviderIncarnation, &g.Generation, &g.UserKey, &g.Device, &g.Keyset, &g.UserName,
 		&g.AccessToken, &g.RefreshToken, &g.ProofKey, &g.TokenType, list{&g.AskedScopes}, list{&g.GrantedScopes}, list{&g.Resources}, list{&g.Audiences}, &g.State, &g.LastError,
 		moment{&g.ObtainedAt}, moment{&g.ExpiresAt}, moment{&g.IntentAt}, moment{&g.CreatedAt},
-		&g.Failures, ahead{&g.RetryAt}, ahead{&g.RenewAt}, moment{&g.UsedAt}, &g.Version)
+		&g.Failures, ahead{&g.RetryAt}, ahead{&g.RenewAt}, moment{&g.UsedAt}, &g.Version, list{&g.TokenScopes})
 }
 
 // Grant finds a grant by its key.
@@ -119,21 +120,21 @@ func (s *Store) PutGrant(g Grant) (version int64, err error) {
 
 func (t *tx) putGrant(g Grant) (version int64, err error) {
 	return version, t.get([]any{&version}, `INSERT INTO grants (`+grantColumns+`)
-		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, `+by("$28")+`, `+by("$29")+`, $30, 1
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, `+by("$28")+`, `+by("$29")+`, $30, 1, $31
 		WHERE EXISTS (SELECT 1 FROM workload_identities WHERE account = $1 AND name = $4 AND incarnation = $5)
 		  AND EXISTS (SELECT 1 FROM oauth2_providers WHERE account = $1 AND name = $6 AND incarnation = $7 AND generation = $8)
 		  AND EXISTS (SELECT 1 FROM keysets WHERE account = $1 AND id = $11)
 		  AND NOT EXISTS (SELECT 1 FROM freezes WHERE account = $1 AND (kind = 'account' OR kind = 'workload' AND id = $4 OR kind = 'provider' AND id = $6 OR kind = 'user' AND id = $9))
 		ON CONFLICT (account, grant_key) DO UPDATE SET
 			device = excluded.device, keyset = excluded.keyset, user_name = excluded.user_name, access_token = excluded.access_token, refresh_token = excluded.refresh_token, proof_key = excluded.proof_key, token_type = excluded.token_type,
-			asked_scopes = excluded.asked_scopes, granted_scopes = excluded.granted_scopes, state = excluded.state, last_error = excluded.last_error,
+			asked_scopes = excluded.asked_scopes, granted_scopes = excluded.granted_scopes, token_scopes = excluded.token_scopes, state = excluded.state, last_error = excluded.last_error,
 			obtained_at = excluded.obtained_at, expires_at = excluded.expires_at, intent_at = excluded.intent_at,
 			failures = excluded.failures, retry_at = excluded.retry_at, renew_at = excluded.renew_at, used_at = excluded.used_at,
-			created_at = CASE WHEN grants.state = 'revoked' THEN excluded.created_at ELSE grants.created_at END, version = grants.version + 1
+			created_at = CASE WHEN grants.state = 'revoked' OR excluded.flow = 'USER_FEDERATION' THEN excluded.created_at ELSE grants.created_at END, version = grants.version + 1
 		RETURNING version`,
 		g.Account, g.Key, g.Flow, g.Workload, g.WorkloadIncarnation, g.Provider, g.ProviderIncarnation, g.Generation, g.UserKey, g.Device, g.Keyset, g.UserName,
 		g.AccessToken, g.RefreshToken, g.ProofKey, g.TokenType, listText(g.AskedScopes), listText(g.GrantedScopes), listText(g.Resources), listText(g.Audiences), g.State, g.LastError,
-		millis(g.ObtainedAt), millis(g.ExpiresAt), millis(g.IntentAt), millis(g.CreatedAt), g.Failures, until(g.RetryAt), until(g.RenewAt), millis(g.UsedAt))
+		millis(g.ObtainedAt), millis(g.ExpiresAt), millis(g.IntentAt), millis(g.CreatedAt), g.Failures, until(g.RetryAt), until(g.RenewAt), millis(g.UsedAt), listText(g.TokenScopes))
 }
 
 // UpdateGrant writes the changeable columns of g if the row still has g's version, and returns the new version;
@@ -145,10 +146,10 @@ func (s *Store) UpdateGrant(g Grant) (version int64, err error) {
 		}
 		err := t.get([]any{&version}, `UPDATE grants SET access_token = $4, refresh_token = $5, proof_key = $6, token_type = $7, asked_scopes = $8, granted_scopes = $9,
 			state = $10, last_error = $11, obtained_at = $12, expires_at = $13, intent_at = $14,
-			failures = $16, retry_at = `+by("$17")+`, renew_at = `+by("$18")+`, used_at = CASE WHEN $19 > used_at THEN $19 ELSE used_at END, version = version + 1
+			failures = $16, retry_at = `+by("$17")+`, renew_at = `+by("$18")+`, used_at = CASE WHEN $19 > used_at THEN $19 ELSE used_at END, token_scopes = $20, version = version + 1
 			WHERE account = $1 AND grant_key = $2 AND version = $3 AND keyset = $15 RETURNING version`,
 			g.Account, g.Key, g.Version, g.AccessToken, g.RefreshToken, g.ProofKey, g.TokenType, listText(g.AskedScopes), listText(g.GrantedScopes),
-			g.State, g.LastError, millis(g.ObtainedAt), millis(g.ExpiresAt), millis(g.IntentAt), g.Keyset, g.Failures, until(g.RetryAt), until(g.RenewAt), millis(g.UsedAt))
+			g.State, g.LastError, millis(g.ObtainedAt), millis(g.ExpiresAt), millis(g.IntentAt), g.Keyset, g.Failures, until(g.RetryAt), until(g.RenewAt), millis(g.UsedAt), listText(g.TokenScopes))
 		if err == fault.NotFound {
 			return fault.ConcurrentModification
 		}

@@ -96,7 +96,7 @@ func oauth2Provider(account, name string) OAuth2Provider {
 func grant(w Workload, p OAuth2Provider, key string) Grant {
 	return Grant{Account: w.Account, Key: key, Flow: "USER_FEDERATION", Workload: w.Name, WorkloadIncarnation: w.Incarnation, Provider: p.Name,
 		ProviderIncarnation: p.Incarnation, Generation: p.Generation, UserKey: "u", Keyset: "t", UserName: []byte("sealed name"), AccessToken: []byte("sealed access"),
-		RefreshToken: []byte("sealed refresh"), ProofKey: []byte("sealed key"), TokenType: "Bearer", AskedScopes: []string{"a b", "c"}, GrantedScopes: []string{"c"}, Resources: []string{"r"}, Audiences: []string{}, State: GrantActive,
+		RefreshToken: []byte("sealed refresh"), ProofKey: []byte("sealed key"), TokenType: "Bearer", AskedScopes: []string{"a b", "c"}, GrantedScopes: []string{"c"}, TokenScopes: []string{}, Resources: []string{"r"}, Audiences: []string{}, State: GrantActive,
 		ObtainedAt: noon, ExpiresAt: noon.Add(time.Hour), CreatedAt: noon, Version: 1}
 }
 

@@ -178,6 +178,22 @@ func readFrozen(v *Vault, account, id string) (string, error) {
 	return "", fault.NotFound
 }
 
+func ceilingName(_ string, n int) string { return fmt.Sprintf("ceiling-%d", n) }
+
+// readCeiling reads the first scope of a ceiling.
+func readCeiling(v *Vault, account string, kind store.CeilingKind, name string) (string, error) {
+	all, err := v.AllCeilings(context.Background(), account)
+	if err != nil {
+		return "", err
+	}
+	for _, c := range all {
+		if c.Kind == kind && c.Name == name {
+			return c.Scopes[0], nil
+		}
+	}
+	return "", fault.NotFound
+}
+
 func hookName(_ string, n int) string { return fmt.Sprintf("hook-%d", n) }
 
 // readHook reads the nth of a webhook's secrets by its name.
@@ -333,6 +349,23 @@ var columns = []sealed{
 				return readFrozen(v, account, frozenID(account, 1))
 			},
 			"account": func(v *Vault, _ *bed, _ string) (string, error) { return readFrozen(v, beta, frozenID(beta, 1)) },
+		},
+	},
+	{
+		table: "ceilings", column: "document", what: "ceiling", key: byAccountAnd("name", ceilingName),
+		read: func(v *Vault, _ *bed, account string, n int) (string, error) {
+			return readCeiling(v, account, store.CeilingProvider, ceilingName(account, n))
+		},
+		rowKeys: rowKeys{
+			"name": func(v *Vault, _ *bed, account string) (string, error) {
+				return readCeiling(v, account, store.CeilingProvider, changed)
+			},
+			"kind": func(v *Vault, _ *bed, account string) (string, error) {
+				return readCeiling(v, account, changed, ceilingName(account, 1))
+			},
+			"account": func(v *Vault, _ *bed, _ string) (string, error) {
+				return readCeiling(v, beta, store.CeilingProvider, ceilingName(beta, 1))
+			},
 		},
 	},
 	hookColumn("secret", "webhook secret", 0),

@@ -42,6 +42,7 @@ type Vault struct {
 	payments  *cache[*PaymentProvider]
 	grants    *cache[store.Grant]
 	freezes   *cache[map[freezeKey]store.Freeze] // all of an account
+	ceilings  *cache[map[ceilingKey]Ceiling]     // all of an account
 	issuers   *cache[[]store.IssuerKey]
 	publics   sync.Map // account and key → publicHalf
 	signers   sync.Map // of audit logs, by what is sealed
@@ -82,6 +83,7 @@ func New(ctx context.Context, cfg Config) (*Vault, error) {
 		apiKeys:   newCache[store.APIKeyProvider](cfg.Metrics, e, "apikey_providers", cacheEntries, nil),
 		payments:  newCache[*PaymentProvider](cfg.Metrics, e, "payment_providers", cacheEntries, nil),
 		freezes:   newCache[map[freezeKey]store.Freeze](cfg.Metrics, e, "freezes", cacheEntries, nil),
+		ceilings:  newCache[map[ceilingKey]Ceiling](cfg.Metrics, e, "ceilings", cacheEntries, nil),
 		issuers:   newCache[[]store.IssuerKey](cfg.Metrics, e, "issuer_keys", cacheEntries, nil),
 		grants: newCache(cfg.Metrics, e, "grants", grantBytes, func(g store.Grant) uint32 {
 			return uint32(1024 + len(g.AccessToken) + len(g.RefreshToken) + len(g.ProofKey) + len(g.UserName))

@@ -207,6 +207,7 @@ func (b *bed) fill(t testing.TB) {
 			_, err = b.UpdateSession(s)
 			must(t, err)
 
+			must(t, b.PutCeiling(ctx, account, Ceiling{Kind: store.CeilingProvider, Name: ceilingName(account, n), Ceiling: wire.Ceiling{Scopes: []string{planted("ceiling", account, n)}}, UpdatedAt: time.Now()}))
 			_, err = b.PutFreeze(ctx, store.Freeze{Account: account, Kind: store.FreezeUser, ID: frozenID(account, n), CreatedAt: time.Now()}, planted("frozen user", account, n))
 			must(t, err)
 

@@ -57,6 +57,10 @@ var operations = []operation{
 var extensionOperations = []operation{
 	{"PutTrustedIssuer", PutTrustedIssuerInput{}, PutTrustedIssuerOutput{}},
 	{"ListTrustedIssuers", ListTrustedIssuersInput{}, ListTrustedIssuersOutput{}},
+	{"PutCeiling", PutCeilingInput{}, PutCeilingOutput{}},
+	{"GetCeiling", GetCeilingInput{}, GetCeilingOutput{}},
+	{"DeleteCeiling", DeleteCeilingInput{}, DeleteCeilingOutput{}},
+	{"ListCeilings", ListCeilingsInput{}, ListCeilingsOutput{}},
 	{"GetCallbackUrl", GetCallbackUrlInput{}, GetCallbackUrlOutput{}},
 	{"CreateDpopProof", CreateDpopProofInput{}, CreateDpopProofOutput{}},
 	{"DeleteTrustedIssuer", DeleteTrustedIssuerInput{}, DeleteTrustedIssuerOutput{}},

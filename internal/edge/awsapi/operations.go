@@ -112,6 +112,11 @@ func Extensions(c *control.Control, b *broker.Broker, a *admin.Admin) []Operatio
 		extension("Unfreeze", 204, common, b.Unfreeze),
 		extension("ListFreezes", 200, common, b.ListFreezes),
 
+		extension("PutCeiling", 200, with(create, fault.Quota), c.PutCeiling),
+		extension("GetCeiling", 200, read, c.GetCeiling),
+		extension("DeleteCeiling", 204, common, c.DeleteCeiling),
+		extension("ListCeilings", 200, read, c.ListCeilings),
+
 		extension("CreateDpopProof", 200, common, b.CreateDpopProof),
 		extension("PutTrustedIssuer", 200, common, a.PutTrustedIssuer),
 		extension("ListTrustedIssuers", 200, common, a.ListTrustedIssuers),

@@ -115,6 +115,9 @@ func newWorld(t *testing.T, e *testenv.Env, p testenv.Principal) world {
 	}
 	w.accessKey = key.AccessKeyId
 	e.Plant(key.SecretAccessKey)
+	if a := p.Call("/credence/PutCeiling", `{"target":{"workloadName":"agent2"},"ceiling":{"maximumGrantAgeSeconds":86400}}`); a.Status != 200 {
+		t.Fatal(a.Body)
+	}
 	var hook struct{ Secret string }
 	if a := p.Call("/credence/PutWebhook", `{"name":"hook","url":"http://127.0.0.1:9/"}`); json.Unmarshal([]byte(a.Body), &hook) != nil || hook.Secret == "" {
 		t.Fatal(a.Body)
@@ -285,6 +288,10 @@ func (w world) body(t *testing.T, e *testenv.Env, operation string) string {
 		"UpdateAccessKey":            `{"userName":"bob","accessKeyId":"` + w.accessKey + `","status":"Inactive"}`,
 		"ExplainPolicy":              `{"principalArn":"arn:aws:iam::` + testenv.Account + `:user/bob","action":"credence:GetUser","resource":"*"}`,
 		"DeleteAccessKey":            `{"userName":"bob","accessKeyId":"` + w.accessKey + `"}`,
+		"PutCeiling":                 `{"target":{"resourceCredentialProviderName":"vendor2"},"ceiling":{"scopes":["read"]}}`,
+		"GetCeiling":                 `{"target":{"workloadName":"agent2"}}`,
+		"DeleteCeiling":              `{"target":{"workloadName":"agent2"}}`,
+		"ListCeilings":               `{}`,
 		"DeleteAccount":              `{"accountId":"` + testenv.Account + `","force":true}`,
 		"ImportGrants": `{"grants":[{"workloadName":"agent","resourceCredentialProviderName":"vendor","user":{"userId":"bob"},"scopes":["read"],` +
 			`"refreshToken":"planted-refresh-token-value"}]}`,

@@ -258,6 +258,7 @@ CREATE TABLE grants (
     token_type           TEXT NOT NULL,
     asked_scopes         TEXT NOT NULL,
     granted_scopes       TEXT NOT NULL,
+    token_scopes         TEXT NOT NULL,
     resources            TEXT NOT NULL,
     audiences            TEXT NOT NULL,
     state                TEXT NOT NULL,
@@ -365,6 +366,17 @@ CREATE TABLE freezes (
     created_by TEXT NOT NULL,
     created_at BIGINT NOT NULL,
     PRIMARY KEY (account, kind, id)
+);
+
+-- What may be had at most: of a provider, or by a workload identity, by name. It outlives what it names, so that nobody gets rid of it by making that anew.
+CREATE TABLE ceilings (
+    account    TEXT NOT NULL,
+    kind       TEXT NOT NULL,
+    name       TEXT NOT NULL,
+    document   BYTEA NOT NULL,
+    updated_by TEXT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    PRIMARY KEY (account, kind, name)
 );
 
 -- Whom an account wants told what becomes of its grants. id is random per creation. event_types is '[]' for all. previous_secret signs, too, until previous_until.
