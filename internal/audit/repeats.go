@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 )
@@ -10,9 +11,11 @@ const (
 	repeatTime = time.Minute // between two entries of one principal that is denied the same again and again
 	// Of more at once, none is collapsed: a summary that was not written would be lost with what is remembered.
 	mostRepeats = 10_000
+	// Other resources or reasons than before are told in full, so that an entry says what somebody tried; who tries more than so many is looking around.
+	mostDifferent = 16
 )
 
-// who is denied what: of each there is one entry, and one summary a minute.
+// who is denied what: of each there is one entry, a few more for what differs, and one summary a minute.
 type who struct {
 	account, caller, accessKey, action string
 	outcome                            Outcome
@@ -24,7 +27,11 @@ func whose(e Event) who { return who{e.Account, e.Caller, e.AccessKey, e.Action,
 type repeated struct {
 	since time.Time // when that was
 	last  Event     // with Repeated, once there is one
+	told  map[string]bool
 }
+
+// what is denied, and why.
+func what(e Event) string { return e.Reason + " " + strings.Join(e.Resources, " ") }
 
 // repeats keeps a principal that is denied over and over from filling the log. What it has counted and not written is lost in a crash: the first denial
 // is on disk, and nothing was given to anybody.
@@ -38,7 +45,7 @@ func (r *repeats) counted(e Event) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c, ok := r.counts[whose(e)]
-	if !ok {
+	if !ok || !c.told[what(e)] && len(c.told) < mostDifferent {
 		return false
 	}
 	sum := Repeated{Count: 1, First: e.Time, Last: e.Time}
@@ -54,8 +61,13 @@ func (r *repeats) counted(e Event) bool {
 func (r *repeats) begin(e Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.counts != nil && len(r.counts) < mostRepeats && r.counts[whose(e)] == nil {
-		r.counts[whose(e)] = &repeated{since: e.Time}
+	c := r.counts[whose(e)]
+	if c == nil && r.counts != nil && len(r.counts) < mostRepeats {
+		c = &repeated{since: e.Time, told: map[string]bool{}}
+		r.counts[whose(e)] = c
+	}
+	if c != nil && len(c.told) < mostDifferent {
+		c.told[what(e)] = true
 	}
 }
 
@@ -71,7 +83,7 @@ func (r *repeats) due(d time.Duration) (summaries []Event) {
 			delete(r.counts, k)
 		default:
 			summaries = append(summaries, c.last)
-			*c = repeated{since: now}
+			*c = repeated{since: now, told: c.told}
 		}
 	}
 	return summaries
@@ -85,7 +97,7 @@ func (r *repeats) again(e Event) {
 	switch {
 	case r.counts == nil:
 	case c == nil:
-		r.counts[whose(e)] = &repeated{since: e.Time, last: e}
+		r.counts[whose(e)] = &repeated{since: e.Time, last: e, told: map[string]bool{what(e): true}}
 	case c.last.Repeated == nil:
 		c.last = e
 	default:

@@ -16,7 +16,8 @@ func denial(caller string, n int) audit.Event {
 	}
 }
 
-// Ten thousand denials of one principal in ten minutes make one entry at once and one a minute, which tells how many there were; others lose nothing.
+// Ten thousand denials of one principal, of as many resources, in ten minutes make sixteen entries at once and one a minute, which tells how many there were;
+// others lose nothing.
 func TestRepeatedDenialsCollapse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &disk{}
@@ -67,7 +68,7 @@ func TestRepeatedDenialsCollapse(t *testing.T) {
 				}
 			}
 		}
-		if sum != 10_001 || mallory > 12 || bob != 1 {
+		if sum != 10_001 || mallory > 12+15 || bob != 1 {
 			t.Errorf("%d denials of mallory told by %d entries, and %d entries of bob", sum, mallory, bob)
 		}
 		// Whoever was quiet for two minutes begins anew, and after Run nothing is only counted.
@@ -91,8 +92,8 @@ func TestSummaryOnAFullDisk(t *testing.T) {
 			log.Run(ctx, func(error) { failures++ })
 		}()
 		synctest.Wait()
-		for n := range 5 {
-			if err := log.Record(denial("mallory", n)); err != nil {
+		for range 5 {
+			if err := log.Record(denial("mallory", 1)); err != nil {
 				t.Error(err)
 			}
 		}

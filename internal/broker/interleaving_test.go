@@ -38,6 +38,9 @@ func TestRefreshInterleavings(t *testing.T) {
 					continue // that one wakes up when the grace is over
 				}
 				for _, later := range []time.Duration{0, time.Second, leaseTime + time.Second} {
+					if graceSeconds == 60 && later == 0 {
+						continue // at a vendor with a grace the moment does not matter
+					}
 					t.Run(fmt.Sprintf("grace %d/%s/%s/%s", graceSeconds, one.name, two.name, later), func(t *testing.T) {
 						t.Parallel()
 						timed(t, func(t *testing.T, f *fixture, _ string) {

@@ -25,7 +25,7 @@ func (v *Vendor) serveDiscovery(w http.ResponseWriter, _ *http.Request) {
 		"revocation_endpoint_auth_methods_supported":     []string{Basic, Post},
 		"authorization_response_iss_parameter_supported": true,
 		"subject_types_supported":                        []string{"public"},
-		"id_token_signing_alg_values_supported":          []string{"RS256"},
+		"id_token_signing_alg_values_supported":          []string{"ES256"},
 	}
 	if b.Pushed {
 		metadata["pushed_authorization_request_endpoint"] = v.base + "/par"

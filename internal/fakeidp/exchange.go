@@ -107,7 +107,7 @@ func (v *Vendor) trade(clientID, subject, actor string, form url.Values, b Behav
 
 // verify reads a JWT that Sign made and that has not expired.
 func (v *Vendor) verify(token string) (claims jwt.Claims, _ error) {
-	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256})
+	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256, jose.ES256})
 	if err != nil {
 		return claims, err
 	}

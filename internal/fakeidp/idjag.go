@@ -59,7 +59,7 @@ func (v *Vendor) assertion(clientID string, form url.Values, b Behaviour) (map[s
 
 // isIDJAG reports whether a JWT says that it is an ID-JAG.
 func isIDJAG(token string) bool {
-	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256})
+	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256, jose.ES256})
 	return err == nil && parsed.Headers[0].ExtraHeaders[jose.HeaderType] == idJAG
 }
 
@@ -77,7 +77,7 @@ func (v *Vendor) redeemAssertion(client Client, form url.Values, b Behaviour) (m
 			Subject string `json:"sub"`
 		} `json:"act"`
 	}
-	parsed, err := jwt.ParseSigned(form.Get("assertion"), []jose.SignatureAlgorithm{jose.RS256})
+	parsed, err := jwt.ParseSigned(form.Get("assertion"), []jose.SignatureAlgorithm{jose.RS256, jose.ES256})
 	if err == nil {
 		err = parsed.UnsafeClaimsWithoutVerification(&claims)
 	}

@@ -1,8 +1,9 @@
 package fakeidp
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"fmt"
 	"net/http"
 	"time"
@@ -11,7 +12,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// Sign makes an RS256 JWT (RFC 7519) with the newest key, for what a user brings along. Unless claims say otherwise, iss is the issuer, iat now
+// Sign makes an ES256 JWT (RFC 7519) with the newest key, for what a user brings along. Unless claims say otherwise, iss is the issuer, iat now
 // and exp five minutes later; a claim that is nil is left out. Times are seconds since 1970.
 func (v *Vendor) Sign(claims map[string]any) string {
 	now := time.Now()
@@ -25,7 +26,7 @@ func (v *Vendor) Sign(claims map[string]any) string {
 }
 
 func sign(key jose.JSONWebKey, typ jose.ContentType, claims map[string]any) string {
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: key}, (&jose.SignerOptions{}).WithType(typ))
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, (&jose.SignerOptions{}).WithType(typ))
 	if err != nil {
 		panic(fmt.Sprintf("fakeidp: sign: %v", err))
 	}
@@ -54,12 +55,12 @@ func (v *Vendor) newestKey() jose.JSONWebKey {
 
 // addKey needs v.mu held. Every vendor counts its kids from key-1, so that who looks a key up by kid alone finds another issuer's.
 func (v *Vendor) addKey() {
-	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader) // an RSA key takes a second to make
 	if err != nil {
 		panic(fmt.Sprintf("fakeidp: make a key: %v", err))
 	}
 	kid := fmt.Sprintf("key-%d", len(v.keys)+1)
-	v.keys = append(v.keys, jose.JSONWebKey{Key: private, KeyID: kid, Algorithm: string(jose.RS256), Use: "sig"})
+	v.keys = append(v.keys, jose.JSONWebKey{Key: private, KeyID: kid, Algorithm: string(jose.ES256), Use: "sig"})
 }
 
 func (v *Vendor) serveKeys(w http.ResponseWriter, _ *http.Request) {

@@ -26,7 +26,7 @@ func verify(t *testing.T, v bed, token string) (claims map[string]any, kid strin
 			t.Fatalf("the JWKS publishes the private key %s", key.KeyID)
 		}
 	}
-	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256})
+	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256, jose.ES256})
 	if err != nil {
 		t.Fatal(err)
 	}
