@@ -134,7 +134,7 @@ func (issuer keysOf) read(ctx context.Context, token, iss string) (map[string]an
 	if err := readJSON(ctx, document.JWKS, &set); err != nil {
 		return nil, err
 	}
-	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256})
+	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256, jose.ES256})
 	if err != nil {
 		return nil, err
 	}
