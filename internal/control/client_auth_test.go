@@ -102,7 +102,7 @@ func TestChangeOfMethodNeedsASecret(t *testing.T) {
 			_, err := b.CreateOauth2CredentialProvider(t.Context(), administrator(t, alpha), create)
 			must(t, err)
 			change := func(s string) error {
-				update := &wire.UpdateOauth2CredentialProviderInput{Name: name, CredentialProviderVendor: wire.VendorCustomOauth2, Oauth2ProviderConfigInput: input(s), TokenEndpointAuthMethod: &to}
+				update := &wire.UpdateOauth2CredentialProviderInput{Name: name, CredentialProviderVendor: wire.VendorCustomOauth2, Oauth2ProviderConfigInput: input(s), Oauth2ProviderOptions: wire.Oauth2ProviderOptions{TokenEndpointAuthMethod: &to}}
 				if to == "" {
 					update.TokenEndpointAuthMethod = nil
 					update.Oauth2ProviderConfigInput.CustomOauth2ProviderConfig.ClientAuthenticationMethod = new(wire.MethodClientSecretBasic)
@@ -136,7 +136,7 @@ func TestChangeOfMethodNeedsASecret(t *testing.T) {
 // Requests are signed by the key of PRIVATE_KEY_JWT, so no other method goes with it; the switch for resources stays as it was set.
 func TestRequestOptions(t *testing.T) {
 	b := open(t)
-	in := &wire.CreateOauth2CredentialProviderInput{Name: "options", CredentialProviderVendor: wire.VendorCustomOauth2, Oauth2ProviderConfigInput: custom(), RequireSignedRequestObject: new(true)}
+	in := &wire.CreateOauth2CredentialProviderInput{Name: "options", CredentialProviderVendor: wire.VendorCustomOauth2, Oauth2ProviderConfigInput: custom(), Oauth2ProviderOptions: wire.Oauth2ProviderOptions{RequireSignedRequestObject: new(true)}}
 	_, err := b.CreateOauth2CredentialProvider(t.Context(), administrator(t, alpha), in)
 	wantInvalid(t, err, "requireSignedRequestObject", "PRIVATE_KEY_JWT")
 	in.RequireSignedRequestObject, in.ResourceIndicators = nil, new(false)
@@ -147,7 +147,7 @@ func TestRequestOptions(t *testing.T) {
 		want  bool
 	}{{nil, false}, {new(true), true}, {nil, true}, {new(false), false}} {
 		_, err = b.UpdateOauth2CredentialProvider(t.Context(), administrator(t, alpha), &wire.UpdateOauth2CredentialProviderInput{
-			Name: "options", CredentialProviderVendor: wire.VendorCustomOauth2, Oauth2ProviderConfigInput: custom(), ResourceIndicators: step.given,
+			Name: "options", CredentialProviderVendor: wire.VendorCustomOauth2, Oauth2ProviderConfigInput: custom(), Oauth2ProviderOptions: wire.Oauth2ProviderOptions{ResourceIndicators: step.given},
 		})
 		must(t, err)
 		if got := b.getProvider(t, "options").ResourceIndicators; got == nil || *got != step.want {
@@ -155,7 +155,7 @@ func TestRequestOptions(t *testing.T) {
 		}
 	}
 	_, err = b.UpdateOauth2CredentialProvider(t.Context(), administrator(t, alpha), &wire.UpdateOauth2CredentialProviderInput{
-		Name: "options", CredentialProviderVendor: wire.VendorCustomOauth2, Oauth2ProviderConfigInput: custom(), RequireSignedRequestObject: new(true),
+		Name: "options", CredentialProviderVendor: wire.VendorCustomOauth2, Oauth2ProviderConfigInput: custom(), Oauth2ProviderOptions: wire.Oauth2ProviderOptions{RequireSignedRequestObject: new(true)},
 	})
 	wantInvalid(t, err, "requireSignedRequestObject", "PRIVATE_KEY_JWT")
 }

@@ -29,7 +29,7 @@ func TestIdentityAssertionProvider(t *testing.T) {
 		must(t, err)
 	}
 	create := func(name, idp string, config *configInput, edit ...func(*wire.CreateOauth2CredentialProviderInput)) error {
-		in := &wire.CreateOauth2CredentialProviderInput{Name: name, CredentialProviderVendor: wire.VendorCustomOauth2, Oauth2ProviderConfigInput: config, IdentityAssertionProvider: &idp}
+		in := &wire.CreateOauth2CredentialProviderInput{Name: name, CredentialProviderVendor: wire.VendorCustomOauth2, Oauth2ProviderConfigInput: config, Oauth2ProviderOptions: wire.Oauth2ProviderOptions{IdentityAssertionProvider: &idp}}
 		for _, e := range edit {
 			e(in)
 		}
@@ -75,7 +75,7 @@ func TestIdentityAssertionProvider(t *testing.T) {
 	}
 	update := func(idp *string, config *configInput) error {
 		_, err := b.UpdateOauth2CredentialProvider(t.Context(), administrator(t, alpha), &wire.UpdateOauth2CredentialProviderInput{
-			Name: "api", CredentialProviderVendor: wire.VendorCustomOauth2, Oauth2ProviderConfigInput: config, IdentityAssertionProvider: idp,
+			Name: "api", CredentialProviderVendor: wire.VendorCustomOauth2, Oauth2ProviderConfigInput: config, Oauth2ProviderOptions: wire.Oauth2ProviderOptions{IdentityAssertionProvider: idp},
 		})
 		return err
 	}
@@ -110,7 +110,7 @@ func TestIdentityAssertionProviderOfOthers(t *testing.T) {
 	caller.Policies = []*iam.Policy{policy}
 	for _, name := range []string{"secret-idp", "none"} {
 		_, err := b.CreateOauth2CredentialProvider(t.Context(), caller, &wire.CreateOauth2CredentialProviderInput{
-			Name: "api", CredentialProviderVendor: wire.VendorCustomOauth2, Oauth2ProviderConfigInput: custom(jwtGrant), IdentityAssertionProvider: &name,
+			Name: "api", CredentialProviderVendor: wire.VendorCustomOauth2, Oauth2ProviderConfigInput: custom(jwtGrant), Oauth2ProviderOptions: wire.Oauth2ProviderOptions{IdentityAssertionProvider: &name},
 		})
 		if fault.KindOf(err) != fault.AccessDenied {
 			t.Errorf("%s: %v", name, err)
@@ -138,7 +138,7 @@ func TestClientAssertionAudience(t *testing.T) {
 			in.CredentialProviderVendor = wire.VendorGithubOauth2
 		}, want: "nothing is signed with GithubOauth2"},
 	} {
-		in := &wire.CreateOauth2CredentialProviderInput{Name: name, CredentialProviderVendor: wire.VendorCustomOauth2, Oauth2ProviderConfigInput: c.config, ClientAssertionAudience: new(wire.AudienceIssuer)}
+		in := &wire.CreateOauth2CredentialProviderInput{Name: name, CredentialProviderVendor: wire.VendorCustomOauth2, Oauth2ProviderConfigInput: c.config, Oauth2ProviderOptions: wire.Oauth2ProviderOptions{ClientAssertionAudience: new(wire.AudienceIssuer)}}
 		if c.edit != nil {
 			c.edit(in)
 		}
@@ -157,7 +157,7 @@ func TestClientAssertionAudience(t *testing.T) {
 		in.PrivateKeyJwtConfig.AdditionalPayloadClaims = claimsOf(map[string]string{"aud": "https://idp.example"})
 	})
 	_, err := b.CreateOauth2CredentialProvider(t.Context(), administrator(t, alpha), &wire.CreateOauth2CredentialProviderInput{
-		Name: "both", CredentialProviderVendor: wire.VendorCustomOauth2, Oauth2ProviderConfigInput: both, ClientAssertionAudience: new(wire.AudienceIssuer),
+		Name: "both", CredentialProviderVendor: wire.VendorCustomOauth2, Oauth2ProviderConfigInput: both, Oauth2ProviderOptions: wire.Oauth2ProviderOptions{ClientAssertionAudience: new(wire.AudienceIssuer)},
 	})
 	wantInvalid(t, err, "oauth2ProviderConfigInput.customOauth2ProviderConfig.privateKeyJwtConfig.additionalPayloadClaims", `"aud"`, "clientAssertionAudience issuer")
 	for i, step := range []struct {

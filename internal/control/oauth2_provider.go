@@ -32,7 +32,7 @@ func (c *Control) CreateOauth2CredentialProvider(ctx context.Context, caller iam
 	if err != nil {
 		return nil, err
 	}
-	if err := authMethod(&config, in.TokenEndpointAuthMethod, nil); err != nil {
+	if err := c.options(ctx, caller, in.Name, &config, in.Oauth2ProviderOptions, nil); err != nil {
 		return nil, err
 	}
 	if clientSecret.isZero() && config.SecretKind() != provider.NoSecret {
@@ -46,24 +46,6 @@ func (c *Control) CreateOauth2CredentialProvider(ctx context.Context, caller iam
 		return nil, err
 	}
 	if err := checkClientSecret(config, clientSecret, looked); err != nil {
-		return nil, err
-	}
-	if in.Confirm != nil {
-		config.Confirm = *in.Confirm
-	}
-	if in.ScopeMatch != nil {
-		config.ScopeMatch = *in.ScopeMatch
-	}
-	setSeconds(&config, in.RefreshTokenGraceSeconds, in.RefreshTokenIdleSeconds, in.MinimumValiditySeconds)
-	config.DPoPBound, config.ResourceIndicators = value(in.DpopBoundAccessTokens), in.ResourceIndicators
-	if err := signedRequests(&config, in.RequireSignedRequestObject, nil); err != nil {
-		return nil, err
-	}
-	config.DeviceAuthorization = value(in.DeviceAuthorization)
-	if err := assertionAudience(&config, in.ClientAssertionAudience, nil); err != nil {
-		return nil, err
-	}
-	if err := c.identityAssertions(ctx, caller, in.Name, &config, in.IdentityAssertionProvider, nil); err != nil {
 		return nil, err
 	}
 	callbackID, err := c.Vault.CallbackID(ctx, caller.Account, in.Name)
@@ -98,21 +80,7 @@ func created(d *wire.GetOauth2CredentialProviderOutput) wire.CreateOauth2Credent
 	return wire.CreateOauth2CredentialProviderOutput{
 		ClientSecretArn: d.ClientSecretArn, ClientSecretJsonKey: d.ClientSecretJsonKey, ClientSecretSource: d.ClientSecretSource, Name: d.Name,
 		CredentialProviderArn: d.CredentialProviderArn, CallbackUrl: d.CallbackUrl, Oauth2ProviderConfigOutput: d.Oauth2ProviderConfigOutput, Status: d.Status,
-		Confirm: d.Confirm, ScopeMatch: d.ScopeMatch, VendorHost: d.VendorHost, RefreshTokenGraceSeconds: d.RefreshTokenGraceSeconds,
-		RefreshTokenIdleSeconds: d.RefreshTokenIdleSeconds, MinimumValiditySeconds: d.MinimumValiditySeconds, DpopBoundAccessTokens: d.DpopBoundAccessTokens,
-		TokenEndpointAuthMethod: d.TokenEndpointAuthMethod,
-		ResourceIndicators:      d.ResourceIndicators, RequireSignedRequestObject: d.RequireSignedRequestObject,
-		DeviceAuthorization: d.DeviceAuthorization, Resource: d.Resource, Registration: d.Registration,
-		IdentityAssertionProvider: d.IdentityAssertionProvider, ClientAssertionAudience: d.ClientAssertionAudience,
-	}
-}
-
-// setSeconds sets those options of a provider that are told; nil leaves one as it is.
-func setSeconds(c *provider.Config, grace, idle, validity *int32) {
-	for into, told := range map[*int32]*int32{&c.RefreshTokenGraceSeconds: grace, &c.RefreshTokenIdleSeconds: idle, &c.MinimumValiditySeconds: validity} {
-		if told != nil {
-			*into = *told
-		}
+		Oauth2ProviderOptions: d.Oauth2ProviderOptions, Resource: d.Resource, Registration: d.Registration,
 	}
 }
 
@@ -195,33 +163,7 @@ func (c *Control) UpdateOauth2CredentialProvider(ctx context.Context, caller iam
 		}
 		p = *current
 		p.Config = config
-		p.Config.Confirm, p.Config.ScopeMatch = current.Config.Confirm, current.Config.ScopeMatch
-		setSeconds(&p.Config, &current.Config.RefreshTokenGraceSeconds, &current.Config.RefreshTokenIdleSeconds, &current.Config.MinimumValiditySeconds)
-		if in.Confirm != nil {
-			p.Config.Confirm = *in.Confirm
-		}
-		if in.ScopeMatch != nil {
-			p.Config.ScopeMatch = *in.ScopeMatch
-		}
-		setSeconds(&p.Config, in.RefreshTokenGraceSeconds, in.RefreshTokenIdleSeconds, in.MinimumValiditySeconds)
-		if p.Config.DPoPBound = current.Config.DPoPBound; in.DpopBoundAccessTokens != nil {
-			p.Config.DPoPBound = *in.DpopBoundAccessTokens
-		}
-		p.Config.ResourceIndicators = cmp.Or(in.ResourceIndicators, current.Config.ResourceIndicators)
-		p.Config.Resource, p.Config.DeviceAuthorization = current.Config.Resource, current.Config.DeviceAuthorization
-		if in.DeviceAuthorization != nil {
-			p.Config.DeviceAuthorization = *in.DeviceAuthorization
-		}
-		if err := signedRequests(&p.Config, in.RequireSignedRequestObject, &current.Config); err != nil {
-			return err
-		}
-		if err := authMethod(&p.Config, in.TokenEndpointAuthMethod, &current.Config); err != nil {
-			return err
-		}
-		if err := assertionAudience(&p.Config, in.ClientAssertionAudience, &current.Config); err != nil {
-			return err
-		}
-		if err := c.identityAssertions(ctx, caller, in.Name, &p.Config, in.IdentityAssertionProvider, &current.Config); err != nil {
+		if err := c.options(ctx, caller, in.Name, &p.Config, in.Oauth2ProviderOptions, &current.Config); err != nil {
 			return err
 		}
 		// A client stays registered until another, or a secret or method of its own, takes its place.
@@ -266,12 +208,7 @@ func (c *Control) UpdateOauth2CredentialProvider(ctx context.Context, caller iam
 		ClientSecretArn: d.ClientSecretArn, ClientSecretJsonKey: d.ClientSecretJsonKey, ClientSecretSource: d.ClientSecretSource, Name: d.Name,
 		CredentialProviderVendor: d.CredentialProviderVendor, CredentialProviderArn: d.CredentialProviderArn, CallbackUrl: d.CallbackUrl,
 		Oauth2ProviderConfigOutput: d.Oauth2ProviderConfigOutput, CreatedTime: d.CreatedTime, LastUpdatedTime: d.LastUpdatedTime, Status: d.Status,
-		Confirm: d.Confirm, ScopeMatch: d.ScopeMatch, VendorHost: d.VendorHost, RefreshTokenGraceSeconds: d.RefreshTokenGraceSeconds,
-		RefreshTokenIdleSeconds: d.RefreshTokenIdleSeconds, MinimumValiditySeconds: d.MinimumValiditySeconds, DpopBoundAccessTokens: d.DpopBoundAccessTokens,
-		TokenEndpointAuthMethod: d.TokenEndpointAuthMethod,
-		ResourceIndicators:      d.ResourceIndicators, RequireSignedRequestObject: d.RequireSignedRequestObject,
-		DeviceAuthorization: d.DeviceAuthorization, Resource: d.Resource, Registration: d.Registration,
-		IdentityAssertionProvider: d.IdentityAssertionProvider, ClientAssertionAudience: d.ClientAssertionAudience,
+		Oauth2ProviderOptions: d.Oauth2ProviderOptions, Resource: d.Resource, Registration: d.Registration,
 	}, nil
 }
 
@@ -467,40 +404,7 @@ func (c *Control) describeOAuth2Provider(ctx context.Context, p *vault.OAuth2Pro
 		CreatedTime:                wire.Time{Time: p.Row.CreatedAt}, LastUpdatedTime: wire.Time{Time: p.Row.UpdatedAt}, Status: new(wire.StatusReady),
 	}
 	out.ClientSecretArn, out.ClientSecretJsonKey, out.ClientSecretSource = described(c.ARNs.Secret(p.Row.Account, "oauth2", p.Row.Name, p.Row.Incarnation), clientSecretJSONKey, p.Row.ClientSecretAt)
-	if p.Config.Confirm != "" {
-		out.Confirm = &p.Config.Confirm
-	}
-	if p.Config.ScopeMatch != "" {
-		out.ScopeMatch = &p.Config.ScopeMatch
-	}
-	for into, seconds := range map[**int32]*int32{&out.RefreshTokenGraceSeconds: &p.Config.RefreshTokenGraceSeconds,
-		&out.RefreshTokenIdleSeconds: &p.Config.RefreshTokenIdleSeconds, &out.MinimumValiditySeconds: &p.Config.MinimumValiditySeconds} {
-		if *seconds != 0 {
-			*into = seconds
-		}
-	}
-	if p.Config.Host != "" {
-		out.VendorHost = &p.Config.Host
-	}
-	out.ResourceIndicators = p.Config.ResourceIndicators
-	if p.Config.SignedRequests {
-		out.RequireSignedRequestObject = &p.Config.SignedRequests
-	}
-	if o := p.Config.OnBehalfOf; o != nil && o.AssertionProvider != "" {
-		out.IdentityAssertionProvider = &o.AssertionProvider
-	}
-	if p.Config.AssertionAudience != "" {
-		out.ClientAssertionAudience = &p.Config.AssertionAudience
-	}
-	if p.Config.TokenEndpointAuthMethod != "" {
-		out.TokenEndpointAuthMethod = &p.Config.TokenEndpointAuthMethod
-	}
-	if p.Config.DPoPBound {
-		out.DpopBoundAccessTokens = &p.Config.DPoPBound
-	}
-	if p.Config.DeviceAuthorization {
-		out.DeviceAuthorization = &p.Config.DeviceAuthorization
-	}
+	out.Oauth2ProviderOptions = describeOptions(&p.Config)
 	if p.Config.Resource != "" {
 		out.Resource = &p.Config.Resource
 	}

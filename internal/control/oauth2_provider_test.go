@@ -137,7 +137,7 @@ func TestOAuth2Provider(t *testing.T) {
 				must(t, err)
 				created, err := b.CreateOauth2CredentialProvider(t.Context(), administrator(t, alpha), &wire.CreateOauth2CredentialProviderInput{
 					Name: "github", CredentialProviderVendor: test.vendor, Oauth2ProviderConfigInput: test.config, Tags: map[string]string{"team": "x"},
-					Confirm: new(wire.ConfirmAlways), ScopeMatch: new(wire.ScopeMatchExact),
+					Oauth2ProviderOptions: wire.Oauth2ProviderOptions{Confirm: new(wire.ConfirmAlways), ScopeMatch: new(wire.ScopeMatchExact)},
 				})
 				must(t, err)
 				wantNoSecrets(t, created)
@@ -150,7 +150,7 @@ func TestOAuth2Provider(t *testing.T) {
 					ClientSecretSource: new(wire.SourceManaged), Name: "github", CredentialProviderArn: oauth2ARN, CredentialProviderVendor: test.vendor,
 					CallbackUrl: new(publicURL + "/identities/oauth2/callback/" + callback), Oauth2ProviderConfigOutput: test.want,
 					CreatedTime: wire.Time{Time: noon}, LastUpdatedTime: wire.Time{Time: noon}, Status: new(wire.StatusReady),
-					Confirm: new(wire.ConfirmAlways), ScopeMatch: new(wire.ScopeMatchExact),
+					Oauth2ProviderOptions: wire.Oauth2ProviderOptions{Confirm: new(wire.ConfirmAlways), ScopeMatch: new(wire.ScopeMatchExact)},
 				}
 				if d := cmp.Diff(want, b.getProvider(t, "github")); d != "" {
 					t.Error(d)
@@ -158,7 +158,7 @@ func TestOAuth2Provider(t *testing.T) {
 				wantCreated := &wire.CreateOauth2CredentialProviderOutput{
 					ClientSecretArn: want.ClientSecretArn, ClientSecretJsonKey: want.ClientSecretJsonKey, ClientSecretSource: want.ClientSecretSource, Name: "github",
 					CredentialProviderArn: oauth2ARN, CallbackUrl: want.CallbackUrl, Oauth2ProviderConfigOutput: test.want, Status: want.Status,
-					Confirm: want.Confirm, ScopeMatch: want.ScopeMatch,
+					Oauth2ProviderOptions: wire.Oauth2ProviderOptions{Confirm: want.Confirm, ScopeMatch: want.ScopeMatch},
 				}
 				if d := cmp.Diff(wantCreated, created); d != "" {
 					t.Error(d)
@@ -177,7 +177,7 @@ func TestOAuth2Provider(t *testing.T) {
 				wantUpdated := &wire.UpdateOauth2CredentialProviderOutput{
 					ClientSecretArn: want.ClientSecretArn, ClientSecretJsonKey: want.ClientSecretJsonKey, ClientSecretSource: want.ClientSecretSource, Name: "github",
 					CredentialProviderVendor: test.vendor, CredentialProviderArn: oauth2ARN, CallbackUrl: want.CallbackUrl, Oauth2ProviderConfigOutput: test.want,
-					CreatedTime: want.CreatedTime, LastUpdatedTime: want.LastUpdatedTime, Status: want.Status, Confirm: want.Confirm, ScopeMatch: want.ScopeMatch,
+					CreatedTime: want.CreatedTime, LastUpdatedTime: want.LastUpdatedTime, Status: want.Status, Oauth2ProviderOptions: wire.Oauth2ProviderOptions{Confirm: want.Confirm, ScopeMatch: want.ScopeMatch},
 				}
 				if d := cmp.Diff(wantUpdated, out); d != "" {
 					t.Error(d)
@@ -209,7 +209,7 @@ func TestUpdateOAuth2ProviderExtensions(t *testing.T) {
 	} {
 		_, err := b.UpdateOauth2CredentialProvider(t.Context(), administrator(t, alpha), &wire.UpdateOauth2CredentialProviderInput{
 			Name: "github", CredentialProviderVendor: wire.VendorGithubOauth2, Oauth2ProviderConfigInput: github("client", nil),
-			Confirm: step.confirm, ScopeMatch: step.scopeMatch, DpopBoundAccessTokens: step.bound,
+			Oauth2ProviderOptions: wire.Oauth2ProviderOptions{Confirm: step.confirm, ScopeMatch: step.scopeMatch, DpopBoundAccessTokens: step.bound},
 		})
 		must(t, err)
 		p, err := b.Vault.OAuth2Provider(t.Context(), alpha, "github")

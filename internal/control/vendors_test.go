@@ -161,7 +161,7 @@ func TestHostOfVendors(t *testing.T) {
 	b := open(t)
 	create := func(name string, v vendor, host string) (*wire.CreateOauth2CredentialProviderOutput, error) {
 		return b.CreateOauth2CredentialProvider(t.Context(), administrator(t, alpha), &wire.CreateOauth2CredentialProviderInput{
-			Name: name, CredentialProviderVendor: v, Oauth2ProviderConfigInput: vendorConfig(t, v, nil), VendorHost: &host,
+			Name: name, CredentialProviderVendor: v, Oauth2ProviderConfigInput: vendorConfig(t, v, nil), Oauth2ProviderOptions: wire.Oauth2ProviderOptions{VendorHost: &host},
 		})
 	}
 	for _, p := range provider.Presets {
@@ -187,7 +187,7 @@ func TestHostOfVendors(t *testing.T) {
 		wantInvalid(t, err, "vendorHost")
 	}
 	_, err := b.UpdateOauth2CredentialProvider(t.Context(), administrator(t, alpha), &wire.UpdateOauth2CredentialProviderInput{
-		Name: "at-GithubOauth2", CredentialProviderVendor: wire.VendorGithubOauth2, VendorHost: new("evil.example"),
+		Name: "at-GithubOauth2", CredentialProviderVendor: wire.VendorGithubOauth2, Oauth2ProviderOptions: wire.Oauth2ProviderOptions{VendorHost: new("evil.example")},
 		Oauth2ProviderConfigInput: vendorConfig(t, wire.VendorGithubOauth2, map[string]string{"clientSecret": ""}),
 	})
 	wantInvalid(t, err, union+".githubOauth2ProviderConfig.clientSecret", "is required when")
@@ -200,7 +200,7 @@ func TestHostOfVendors(t *testing.T) {
 func TestHostOfVendorsInDevelopment(t *testing.T) {
 	b := openIn(t, t.TempDir(), egress.Config{Dev: true})
 	_, err := b.CreateOauth2CredentialProvider(t.Context(), administrator(t, alpha), &wire.CreateOauth2CredentialProviderInput{
-		Name: "github", CredentialProviderVendor: wire.VendorGithubOauth2, VendorHost: new("localhost:8443"),
+		Name: "github", CredentialProviderVendor: wire.VendorGithubOauth2, Oauth2ProviderOptions: wire.Oauth2ProviderOptions{VendorHost: new("localhost:8443")},
 		Oauth2ProviderConfigInput: &configInput{GithubOauth2ProviderConfig: &vendorInput{ClientId: "c", ClientSecret: new(secret.New(planted))}},
 	})
 	must(t, err)

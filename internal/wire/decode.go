@@ -24,7 +24,7 @@ func (d *decoder) object(p *plan, v reflect.Value) {
 			d.skip()
 			continue
 		}
-		bit := uint64(1) << m.index
+		bit := uint64(1) << m.position
 		twice := seen&bit != 0
 		seen |= bit
 		switch {
@@ -34,7 +34,7 @@ func (d *decoder) object(p *plan, v reflect.Value) {
 		case d.peek() == 'n':
 			d.skip()
 		default:
-			d.member(m, v.Field(m.index))
+			d.member(m, v.FieldByIndex(m.index))
 		}
 	}
 }

@@ -35,7 +35,7 @@ func TestDecodeReadsEveryKindOfMember(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := CreateOauth2CredentialProviderInput{
-		Name: "idp", CredentialProviderVendor: VendorCustomOauth2, Tags: map[string]string{"team": "a", "empty": ""}, Confirm: new(ConfirmFirst),
+		Name: "idp", CredentialProviderVendor: VendorCustomOauth2, Tags: map[string]string{"team": "a", "empty": ""}, Oauth2ProviderOptions: Oauth2ProviderOptions{Confirm: new(ConfirmFirst)},
 		Oauth2ProviderConfigInput: &Oauth2ProviderConfigInput{CustomOauth2ProviderConfig: &CustomOauth2ProviderConfigInput{
 			OauthDiscovery: &Oauth2Discovery{AuthorizationServerMetadata: &Oauth2AuthorizationServerMetadata{
 				Issuer: "https://idp.example", AuthorizationEndpoint: "https://idp.example/a", TokenEndpoint: "https://idp.example/t",
@@ -429,7 +429,7 @@ func plain(p *plan, v reflect.Value) map[string]any {
 	object := map[string]any{}
 	for i := range p.members {
 		m := &p.members[i]
-		field := v.Field(m.index)
+		field := v.FieldByIndex(m.index)
 		if field.IsZero() {
 			continue
 		}

@@ -37,7 +37,7 @@ func appendStructure(b []byte, p *plan, v reflect.Value) (_ []byte, err error) {
 	separator := byte('{')
 	for i := range p.members {
 		m := &p.members[i]
-		field := v.Field(m.index)
+		field := v.FieldByIndex(m.index)
 		if !m.required && field.IsZero() {
 			continue
 		}

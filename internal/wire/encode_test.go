@@ -157,7 +157,7 @@ func TestTheSDKSpeaksWithUs(t *testing.T) {
 	t.Run("CreateOauth2CredentialProvider", func(t *testing.T) {
 		var in CreateOauth2CredentialProviderInput
 		endpoint := serve(t, &in, 201, &CreateOauth2CredentialProviderOutput{
-			ClientSecretArn: &Secret{SecretArn: secretArn}, Name: "idp", CredentialProviderArn: arn, Status: new(StatusReady), Confirm: new(ConfirmFirst),
+			ClientSecretArn: &Secret{SecretArn: secretArn}, Name: "idp", CredentialProviderArn: arn, Status: new(StatusReady), Oauth2ProviderOptions: Oauth2ProviderOptions{Confirm: new(ConfirmFirst)},
 			Oauth2ProviderConfigOutput: &Oauth2ProviderConfigOutput{CustomOauth2ProviderConfig: &CustomOauth2ProviderConfigOutput{
 				OauthDiscovery: discovery, PrivateKeyJwtConfig: &PrivateKeyJwtConfigOutput{AdditionalPayloadClaims: map[string]string{"a": "b"}},
 			}},

@@ -11,7 +11,7 @@ func (r *report) bindHeaders(p *plan, v reflect.Value, h http.Header) {
 	for i := range p.members {
 		m := &p.members[i]
 		if values := h.Values(m.header); len(values) > 0 {
-			r.bindHeader(m, v.Field(m.index), values)
+			r.bindHeader(m, v.FieldByIndex(m.index), values)
 		}
 	}
 }

@@ -6,31 +6,38 @@ type CreateOauth2CredentialProviderInput struct {
 	CredentialProviderVendor  CredentialProviderVendor   `json:"credentialProviderVendor" wire:"required"`
 	Oauth2ProviderConfigInput *Oauth2ProviderConfigInput `json:"oauth2ProviderConfigInput" wire:"required"`
 	Tags                      map[string]string          `json:"tags" wire:"items=0..50,key.len=1..128,key.pattern=tag,value.len=0..256,value.pattern=tag"`
-	Confirm                   *Confirm                   `json:"confirm" header:"X-Credence-Confirm"`        // extension
-	ScopeMatch                *ScopeMatch                `json:"scopeMatch" header:"X-Credence-Scope-Match"` // extension
-	// VendorHost, an extension, is the host of a vendor that customers run themselves or that has several, such as github.example.com.
-	VendorHost *string `json:"vendorHost" header:"X-Credence-Vendor-Host" wire:"len=1..253,pattern=host"`
-	// RefreshTokenGraceSeconds, an extension, is how long the vendor still takes a refresh token that it has rotated, and answers what it answered before.
-	RefreshTokenGraceSeconds *int32 `json:"refreshTokenGraceSeconds" header:"X-Credence-Refresh-Token-Grace-Seconds" wire:"range=0..3600"`
-	// RefreshTokenIdleSeconds, an extension, is how long a refresh token may lie unused before the vendor forgets it; it is used in time.
-	RefreshTokenIdleSeconds *int32 `json:"refreshTokenIdleSeconds" header:"X-Credence-Refresh-Token-Idle-Seconds" wire:"range=0..63072000"`
-	// MinimumValiditySeconds, an extension, is that of requests for tokens which do not say any.
-	MinimumValiditySeconds *int32 `json:"minimumValiditySeconds" header:"X-Credence-Minimum-Validity-Seconds" wire:"range=0..86400"`
-	// DpopBoundAccessTokens, an extension, binds the tokens of this client to keys that the vault keeps (RFC 9449 section 5.2).
-	DpopBoundAccessTokens *bool `json:"dpopBoundAccessTokens" header:"X-Credence-Dpop-Bound-Access-Tokens"`
-	// TokenEndpointAuthMethod, an extension, is how the client authenticates, by a method that ClientAuthenticationMethod lacks.
-	TokenEndpointAuthMethod *TokenEndpointAuthMethod `json:"tokenEndpointAuthMethod" header:"X-Credence-Token-Endpoint-Auth-Method"`
-	// ResourceIndicators, an extension, says whether the vendor is told the resources of a request (RFC 8707); some refuse them.
-	ResourceIndicators *bool `json:"resourceIndicators" header:"X-Credence-Resource-Indicators"`
-	// RequireSignedRequestObject, an extension: authorization requests are signed by the key of PRIVATE_KEY_JWT (RFC 9101 section 10.5).
-	RequireSignedRequestObject *bool `json:"requireSignedRequestObject" header:"X-Credence-Require-Signed-Request-Object"`
-	// DeviceAuthorization, an extension, lets requests ask for a consent by a code that the user enters at the vendor (RFC 8628), in whatever browser.
-	DeviceAuthorization *bool `json:"deviceAuthorization" header:"X-Credence-Device-Authorization"`
-	// IdentityAssertionProvider, an extension, is the name of the OAuth2 credential provider of the users' identity provider: there a user's JWT is exchanged for the
+	Oauth2ProviderOptions
+}
+
+// Oauth2ProviderOptions are what a provider may be told beyond the API: extensions, in the body or as headers. In an update, what is left out stays.
+type Oauth2ProviderOptions struct {
+	// Confirm says whether a person is asked here before going to the vendor.
+	Confirm *Confirm `json:"confirm,omitzero" header:"X-Credence-Confirm"`
+	// ScopeMatch says when scopes that were granted are enough for a request.
+	ScopeMatch *ScopeMatch `json:"scopeMatch,omitzero" header:"X-Credence-Scope-Match"`
+	// VendorHost is the host of a vendor that customers run themselves or that has several, such as github.example.com.
+	VendorHost *string `json:"vendorHost,omitzero" header:"X-Credence-Vendor-Host" wire:"len=1..253,pattern=host"`
+	// RefreshTokenGraceSeconds is how long the vendor still takes a refresh token that it has rotated, and answers what it answered before.
+	RefreshTokenGraceSeconds *int32 `json:"refreshTokenGraceSeconds,omitzero" header:"X-Credence-Refresh-Token-Grace-Seconds" wire:"range=0..3600"`
+	// RefreshTokenIdleSeconds is how long a refresh token may lie unused before the vendor forgets it; it is used in time.
+	RefreshTokenIdleSeconds *int32 `json:"refreshTokenIdleSeconds,omitzero" header:"X-Credence-Refresh-Token-Idle-Seconds" wire:"range=0..63072000"`
+	// MinimumValiditySeconds is that of requests for tokens which do not say any.
+	MinimumValiditySeconds *int32 `json:"minimumValiditySeconds,omitzero" header:"X-Credence-Minimum-Validity-Seconds" wire:"range=0..86400"`
+	// DpopBoundAccessTokens binds the tokens of this client to keys that the vault keeps (RFC 9449 section 5.2).
+	DpopBoundAccessTokens *bool `json:"dpopBoundAccessTokens,omitzero" header:"X-Credence-Dpop-Bound-Access-Tokens"`
+	// TokenEndpointAuthMethod is how the client authenticates, by a method that ClientAuthenticationMethod lacks.
+	TokenEndpointAuthMethod *TokenEndpointAuthMethod `json:"tokenEndpointAuthMethod,omitzero" header:"X-Credence-Token-Endpoint-Auth-Method"`
+	// ResourceIndicators says whether the vendor is told the resources of a request (RFC 8707); some refuse them.
+	ResourceIndicators *bool `json:"resourceIndicators,omitzero" header:"X-Credence-Resource-Indicators"`
+	// RequireSignedRequestObject: authorization requests are signed by the key of PRIVATE_KEY_JWT (RFC 9101 section 10.5).
+	RequireSignedRequestObject *bool `json:"requireSignedRequestObject,omitzero" header:"X-Credence-Require-Signed-Request-Object"`
+	// DeviceAuthorization lets requests ask for a consent by a code that the user enters at the vendor (RFC 8628), in whatever browser.
+	DeviceAuthorization *bool `json:"deviceAuthorization,omitzero" header:"X-Credence-Device-Authorization"`
+	// IdentityAssertionProvider is the name of the OAuth2 credential provider of the users' identity provider: there a user's JWT is exchanged for the
 	// assertion of the JWT grant (draft-ietf-oauth-identity-assertion-authz-grant).
-	IdentityAssertionProvider *string `json:"identityAssertionProvider" header:"X-Credence-Identity-Assertion-Provider" wire:"len=1..128,pattern=credentialProviderName"`
-	// ClientAssertionAudience, an extension, is whom client assertions and ID tokens for the vendor are for (claim aud).
-	ClientAssertionAudience *ClientAssertionAudience `json:"clientAssertionAudience" header:"X-Credence-Client-Assertion-Audience"`
+	IdentityAssertionProvider *string `json:"identityAssertionProvider,omitzero" header:"X-Credence-Identity-Assertion-Provider" wire:"len=1..128,pattern=credentialProviderName"`
+	// ClientAssertionAudience is whom client assertions and ID tokens for the vendor are for (claim aud).
+	ClientAssertionAudience *ClientAssertionAudience `json:"clientAssertionAudience,omitzero" header:"X-Credence-Client-Assertion-Audience"`
 }
 
 // CreateOauth2CredentialProviderOutput is the answer of CreateOauth2CredentialProvider. CallbackUrl is what to register at the vendor.
@@ -43,21 +50,9 @@ type CreateOauth2CredentialProviderOutput struct {
 	CallbackUrl                *string                     `json:"callbackUrl,omitzero"`
 	Oauth2ProviderConfigOutput *Oauth2ProviderConfigOutput `json:"oauth2ProviderConfigOutput,omitzero"`
 	Status                     *Status                     `json:"status,omitzero"`
-	Confirm                    *Confirm                    `json:"confirm,omitzero"`                    // extension
-	ScopeMatch                 *ScopeMatch                 `json:"scopeMatch,omitzero"`                 // extension
-	VendorHost                 *string                     `json:"vendorHost,omitzero"`                 // extension
-	RefreshTokenGraceSeconds   *int32                      `json:"refreshTokenGraceSeconds,omitzero"`   // extension
-	RefreshTokenIdleSeconds    *int32                      `json:"refreshTokenIdleSeconds,omitzero"`    // extension
-	MinimumValiditySeconds     *int32                      `json:"minimumValiditySeconds,omitzero"`     // extension
-	DpopBoundAccessTokens      *bool                       `json:"dpopBoundAccessTokens,omitzero"`      // extension
-	TokenEndpointAuthMethod    *TokenEndpointAuthMethod    `json:"tokenEndpointAuthMethod,omitzero"`    // extension
-	ResourceIndicators         *bool                       `json:"resourceIndicators,omitzero"`         // extension
-	RequireSignedRequestObject *bool                       `json:"requireSignedRequestObject,omitzero"` // extension
-	DeviceAuthorization        *bool                       `json:"deviceAuthorization,omitzero"`        // extension
-	Resource                   *string                     `json:"resource,omitzero"`                   // extension: of requests that name none (RFC 8707)
-	Registration               *Registration               `json:"registration,omitzero"`               // extension: of a client that nobody entered by hand
-	IdentityAssertionProvider  *string                     `json:"identityAssertionProvider,omitzero"`  // extension
-	ClientAssertionAudience    *ClientAssertionAudience    `json:"clientAssertionAudience,omitzero"`    // extension
+	Oauth2ProviderOptions
+	Resource     *string       `json:"resource,omitzero"`     // extension: of requests that name none (RFC 8707)
+	Registration *Registration `json:"registration,omitzero"` // extension: of a client that nobody entered by hand
 }
 
 // GetOauth2CredentialProviderInput is the request of GetOauth2CredentialProvider.
@@ -79,21 +74,9 @@ type GetOauth2CredentialProviderOutput struct {
 	LastUpdatedTime            Time                        `json:"lastUpdatedTime" wire:"required"`
 	Status                     *Status                     `json:"status,omitzero"`
 	FailureReason              *string                     `json:"failureReason,omitzero"`
-	Confirm                    *Confirm                    `json:"confirm,omitzero"`                    // extension
-	ScopeMatch                 *ScopeMatch                 `json:"scopeMatch,omitzero"`                 // extension
-	VendorHost                 *string                     `json:"vendorHost,omitzero"`                 // extension
-	RefreshTokenGraceSeconds   *int32                      `json:"refreshTokenGraceSeconds,omitzero"`   // extension
-	RefreshTokenIdleSeconds    *int32                      `json:"refreshTokenIdleSeconds,omitzero"`    // extension
-	MinimumValiditySeconds     *int32                      `json:"minimumValiditySeconds,omitzero"`     // extension
-	DpopBoundAccessTokens      *bool                       `json:"dpopBoundAccessTokens,omitzero"`      // extension
-	TokenEndpointAuthMethod    *TokenEndpointAuthMethod    `json:"tokenEndpointAuthMethod,omitzero"`    // extension
-	ResourceIndicators         *bool                       `json:"resourceIndicators,omitzero"`         // extension
-	RequireSignedRequestObject *bool                       `json:"requireSignedRequestObject,omitzero"` // extension
-	DeviceAuthorization        *bool                       `json:"deviceAuthorization,omitzero"`        // extension
-	Resource                   *string                     `json:"resource,omitzero"`                   // extension: of requests that name none (RFC 8707)
-	Registration               *Registration               `json:"registration,omitzero"`               // extension: of a client that nobody entered by hand
-	IdentityAssertionProvider  *string                     `json:"identityAssertionProvider,omitzero"`  // extension
-	ClientAssertionAudience    *ClientAssertionAudience    `json:"clientAssertionAudience,omitzero"`    // extension
+	Oauth2ProviderOptions
+	Resource     *string       `json:"resource,omitzero"`     // extension: of requests that name none (RFC 8707)
+	Registration *Registration `json:"registration,omitzero"` // extension: of a client that nobody entered by hand
 }
 
 // ListOauth2CredentialProvidersInput is the request of ListOauth2CredentialProviders. NextToken is that of the answer before.
@@ -122,24 +105,7 @@ type UpdateOauth2CredentialProviderInput struct {
 	Name                      string                     `json:"name" wire:"required,len=1..128,pattern=credentialProviderName"`
 	CredentialProviderVendor  CredentialProviderVendor   `json:"credentialProviderVendor" wire:"required"`
 	Oauth2ProviderConfigInput *Oauth2ProviderConfigInput `json:"oauth2ProviderConfigInput" wire:"required"`
-	Confirm                   *Confirm                   `json:"confirm" header:"X-Credence-Confirm"`                                                           // extension
-	ScopeMatch                *ScopeMatch                `json:"scopeMatch" header:"X-Credence-Scope-Match"`                                                    // extension
-	VendorHost                *string                    `json:"vendorHost" header:"X-Credence-Vendor-Host" wire:"len=1..253,pattern=host"`                     // extension
-	RefreshTokenGraceSeconds  *int32                     `json:"refreshTokenGraceSeconds" header:"X-Credence-Refresh-Token-Grace-Seconds" wire:"range=0..3600"` // extension
-	// RefreshTokenIdleSeconds, an extension, is how long a refresh token may lie unused before the vendor forgets it; it is used in time.
-	RefreshTokenIdleSeconds *int32 `json:"refreshTokenIdleSeconds" header:"X-Credence-Refresh-Token-Idle-Seconds" wire:"range=0..63072000"`
-	// MinimumValiditySeconds, an extension, is that of requests for tokens which do not say any.
-	MinimumValiditySeconds     *int32                   `json:"minimumValiditySeconds" header:"X-Credence-Minimum-Validity-Seconds" wire:"range=0..86400"`
-	DpopBoundAccessTokens      *bool                    `json:"dpopBoundAccessTokens" header:"X-Credence-Dpop-Bound-Access-Tokens"`           // extension
-	TokenEndpointAuthMethod    *TokenEndpointAuthMethod `json:"tokenEndpointAuthMethod" header:"X-Credence-Token-Endpoint-Auth-Method"`       // extension
-	ResourceIndicators         *bool                    `json:"resourceIndicators" header:"X-Credence-Resource-Indicators"`                   // extension
-	RequireSignedRequestObject *bool                    `json:"requireSignedRequestObject" header:"X-Credence-Require-Signed-Request-Object"` // extension
-	DeviceAuthorization        *bool                    `json:"deviceAuthorization" header:"X-Credence-Device-Authorization"`                 // extension
-	// IdentityAssertionProvider, an extension, is the name of the OAuth2 credential provider of the users' identity provider: there a user's JWT is exchanged for the
-	// assertion of the JWT grant (draft-ietf-oauth-identity-assertion-authz-grant).
-	IdentityAssertionProvider *string `json:"identityAssertionProvider" header:"X-Credence-Identity-Assertion-Provider" wire:"len=1..128,pattern=credentialProviderName"`
-	// ClientAssertionAudience, an extension, is whom client assertions and ID tokens for the vendor are for (claim aud).
-	ClientAssertionAudience *ClientAssertionAudience `json:"clientAssertionAudience" header:"X-Credence-Client-Assertion-Audience"`
+	Oauth2ProviderOptions
 }
 
 // UpdateOauth2CredentialProviderOutput is the answer of UpdateOauth2CredentialProvider.
@@ -155,21 +121,9 @@ type UpdateOauth2CredentialProviderOutput struct {
 	CreatedTime                Time                        `json:"createdTime" wire:"required"`
 	LastUpdatedTime            Time                        `json:"lastUpdatedTime" wire:"required"`
 	Status                     *Status                     `json:"status,omitzero"`
-	Confirm                    *Confirm                    `json:"confirm,omitzero"`                    // extension
-	ScopeMatch                 *ScopeMatch                 `json:"scopeMatch,omitzero"`                 // extension
-	VendorHost                 *string                     `json:"vendorHost,omitzero"`                 // extension
-	RefreshTokenGraceSeconds   *int32                      `json:"refreshTokenGraceSeconds,omitzero"`   // extension
-	RefreshTokenIdleSeconds    *int32                      `json:"refreshTokenIdleSeconds,omitzero"`    // extension
-	MinimumValiditySeconds     *int32                      `json:"minimumValiditySeconds,omitzero"`     // extension
-	DpopBoundAccessTokens      *bool                       `json:"dpopBoundAccessTokens,omitzero"`      // extension
-	TokenEndpointAuthMethod    *TokenEndpointAuthMethod    `json:"tokenEndpointAuthMethod,omitzero"`    // extension
-	ResourceIndicators         *bool                       `json:"resourceIndicators,omitzero"`         // extension
-	RequireSignedRequestObject *bool                       `json:"requireSignedRequestObject,omitzero"` // extension
-	DeviceAuthorization        *bool                       `json:"deviceAuthorization,omitzero"`        // extension
-	Resource                   *string                     `json:"resource,omitzero"`                   // extension: of requests that name none (RFC 8707)
-	Registration               *Registration               `json:"registration,omitzero"`               // extension: of a client that nobody entered by hand
-	IdentityAssertionProvider  *string                     `json:"identityAssertionProvider,omitzero"`  // extension
-	ClientAssertionAudience    *ClientAssertionAudience    `json:"clientAssertionAudience,omitzero"`    // extension
+	Oauth2ProviderOptions
+	Resource     *string       `json:"resource,omitzero"`     // extension: of requests that name none (RFC 8707)
+	Registration *Registration `json:"registration,omitzero"` // extension: of a client that nobody entered by hand
 }
 
 // DeleteOauth2CredentialProviderInput is the request of DeleteOauth2CredentialProvider.

@@ -151,4 +151,4 @@ func membersOfModel(t reflect.Type) map[string]*member {
 }
 
 // elementType is the type of the structure that a member is, or that it is a list of.
-func elementType(t reflect.Type, m *member) reflect.Type { return t.Field(m.index).Type.Elem() }
+func elementType(t reflect.Type, m *member) reflect.Type { return t.FieldByIndex(m.index).Type.Elem() }

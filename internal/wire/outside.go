@@ -22,13 +22,13 @@ func (r *report) bindOutside(p *plan, v reflect.Value, o *Outside) {
 	for i := range p.members {
 		m := &p.members[i]
 		if text, ok := o.Labels[m.label]; ok && m.label != "" && r.isText(m.name, text) {
-			v.Field(m.index).SetString(text)
+			v.FieldByIndex(m.index).SetString(text)
 		}
 		if values, ok := o.Query[m.query]; ok && m.query != "" { // a query may have a parameter without a name
 			for i, text := range values {
 				r.isText(m.name+index(i), text)
 			}
-			v.Field(m.index).Set(reflect.ValueOf(values))
+			v.FieldByIndex(m.index).Set(reflect.ValueOf(values))
 		}
 	}
 }

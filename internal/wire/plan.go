@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,7 +24,8 @@ type member struct {
 	header   string // the request header that may carry it, or ""
 	label    string // the label of the path that it is, or ""
 	query    string // the query parameters that it is, or ""
-	index    int    // of the field
+	index    []int  // of the field, through the structures that are embedded
+	position int    // among the members
 	kind     kind
 	pointer  bool // the field is a pointer: nil is absent
 	required bool
@@ -83,6 +85,13 @@ func newPlan(t reflect.Type) *plan {
 			p.union = true
 			continue
 		}
+		if f.Anonymous {
+			for _, m := range planOf(f.Type).members {
+				m.index = slices.Concat(f.Index, m.index)
+				p.members = append(p.members, m)
+			}
+			continue
+		}
 		m, err := newMember(f)
 		if err != nil {
 			panic(fmt.Sprintf("wire: %s.%s: %v", t, f.Name, err))
@@ -91,6 +100,7 @@ func newPlan(t reflect.Type) *plan {
 	}
 	p.byName = make(map[string]*member, len(p.members))
 	for i := range p.members {
+		p.members[i].position = i
 		p.byName[p.members[i].name] = &p.members[i]
 	}
 	return p
@@ -98,7 +108,7 @@ func newPlan(t reflect.Type) *plan {
 
 func newMember(f reflect.StructField) (member, error) {
 	m := member{
-		index: f.Index[0], header: f.Tag.Get("header"), label: f.Tag.Get("path"), query: f.Tag.Get("query"),
+		index: f.Index, header: f.Tag.Get("header"), label: f.Tag.Get("path"), query: f.Tag.Get("query"),
 		size: unbounded, text: text{length: unbounded}, key: text{length: unbounded},
 	}
 	m.name, _, _ = strings.Cut(f.Tag.Get("json"), ",")

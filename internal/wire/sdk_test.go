@@ -110,7 +110,7 @@ func compareWithSDK(t *testing.T, path string, ours reflect.Type, sdk *smithy.Sc
 	}
 	for name, m := range members {
 		path, theirs := path+"."+name, sdk.Member(name)
-		if got := ours.Field(m.index).Name; got[1:] != name[1:] {
+		if got := ours.FieldByIndex(m.index).Name; got[1:] != name[1:] {
 			t.Errorf("%s: the field is named %s", path, got)
 		}
 		content := theirs // what the constraints of strings belong to

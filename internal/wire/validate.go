@@ -17,7 +17,7 @@ func (r *report) structure(p *plan, v reflect.Value) {
 		if r.full() {
 			return
 		}
-		r.member(&p.members[i], v.Field(p.members[i].index))
+		r.member(&p.members[i], v.FieldByIndex(p.members[i].index))
 	}
 	if p.union {
 		r.union(p, v)
@@ -29,7 +29,7 @@ func (r *report) union(p *plan, v reflect.Value) {
 	var all, given []string
 	for _, m := range p.members {
 		all = append(all, m.name)
-		if !v.Field(m.index).IsZero() || r.has(m.name) {
+		if !v.FieldByIndex(m.index).IsZero() || r.has(m.name) {
 			given = append(given, m.name)
 		}
 	}

@@ -88,7 +88,10 @@ func ShapeOf(v any) *Shape {
 
 func shapeOf(t reflect.Type) *Shape {
 	s := &Shape{}
-	for f := range t.Fields() {
+	for _, f := range reflect.VisibleFields(t) {
+		if f.Anonymous {
+			continue // its fields are visible themselves
+		}
 		if f.Name == "_" {
 			s.Union = f.Tag.Get("wire") == "union"
 			continue
