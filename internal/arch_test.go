@@ -14,7 +14,7 @@ import (
 
 // layers are the rooms of the house, from the ground up. A package imports only lower layers; packages of one layer do not know each other.
 var layers = [][]string{
-	{"internal/fault", "internal/secret", "internal/batch", "internal/telemetry"},
+	{"internal/fault", "internal/secret", "internal/batch", "internal/telemetry", "internal/worker"},
 	{"internal/iam", "internal/sigv4", "internal/audit", "internal/egress", "internal/openbao", "internal/tlog"},
 	{"internal/quota"},
 	{"internal/wire", "internal/oauth", "internal/store", "internal/kms", "internal/external", "internal/webhook", "internal/witness"},

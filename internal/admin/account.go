@@ -15,6 +15,7 @@ import (
 	"credence/internal/store"
 	"credence/internal/vault"
 	"credence/internal/wire"
+	"credence/internal/worker"
 )
 
 // allowOperator is the first call of what only callers of the operator's account may do: policies of other accounts cannot give the right to it.
@@ -104,16 +105,7 @@ const shredPoll = 5 * time.Second
 
 // ShredAccounts destroys the keysets of deleted accounts once all their vendors were told, until ctx ends.
 func (a *Admin) ShredAccounts(ctx context.Context) {
-	tick := time.NewTicker(shredPoll)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			a.shredDue(context.WithoutCancel(ctx))
-		}
-	}
+	worker.Every(ctx, shredPoll, func(ctx context.Context) { a.shredDue(context.WithoutCancel(ctx)) })
 }
 
 func (a *Admin) shredDue(ctx context.Context) {

@@ -5,12 +5,12 @@ import (
 	"crypto/rand"
 	"errors"
 	"math/big"
-	"sync"
 	"time"
 
 	"credence/internal/fault"
 	"credence/internal/store"
 	"credence/internal/webhook"
+	"credence/internal/worker"
 )
 
 // Deliveries are the outbox of webhooks. A claim is a lease: nobody else gets the same one until its time is up.
@@ -36,16 +36,7 @@ var deliveryDelays = []time.Duration{
 
 // Deliver tells webhooks of events until ctx ends; attempts under way then come to their end.
 func (a *Admin) Deliver(ctx context.Context) {
-	tick := time.NewTicker(deliveryPoll)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			a.deliverDue(ctx)
-		}
-	}
+	worker.Every(ctx, deliveryPoll, a.deliverDue)
 }
 
 func (a *Admin) deliverDue(ctx context.Context) {
@@ -57,14 +48,7 @@ func (a *Admin) deliverDue(ctx context.Context) {
 		return
 	}
 	a.Metrics.DeliveriesPending.Set(float64(pending))
-	var workers sync.WaitGroup
-	for range min(due, deliveryWorkers) {
-		workers.Go(func() {
-			for ctx.Err() == nil && a.deliverNext(context.WithoutCancel(ctx)) {
-			}
-		})
-	}
-	workers.Wait()
+	worker.Drain(ctx, min(due, deliveryWorkers), a.deliverNext)
 }
 
 // deliverNext makes one attempt at one delivery that is due; it is false when there is none. A message may arrive more than once, and never less: it is marked as

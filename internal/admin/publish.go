@@ -13,6 +13,7 @@ import (
 	"credence/internal/store"
 	"credence/internal/tlog"
 	"credence/internal/witness"
+	"credence/internal/worker"
 )
 
 const (
@@ -23,24 +24,11 @@ const (
 
 // PublishCheckpoints hands the checkpoints of all logs to every sink, once a minute, until ctx ends.
 func (a *Admin) PublishCheckpoints(ctx context.Context) {
-	a.every(ctx, publishEvery, func(ctx context.Context) {
+	worker.Every(ctx, publishEvery, func(ctx context.Context) {
 		if err := a.PublishAll(ctx); err != nil {
 			a.Log.Error("checkpoints of audit logs", "cause", err.Error())
 		}
 	})
-}
-
-func (a *Admin) every(ctx context.Context, d time.Duration, do func(context.Context)) {
-	tick := time.NewTicker(d)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			do(ctx)
-		}
-	}
 }
 
 // PublishAll hands the checkpoints of all logs to every sink now. A sink that does not agree with a log is told of every time; nothing outside is ever replaced then.
@@ -111,7 +99,7 @@ func (a *Admin) publish(ctx context.Context, l store.AuditLog) error {
 
 // PruneAudit removes entries that are older than AuditRetention, once an hour, until ctx ends.
 func (a *Admin) PruneAudit(ctx context.Context) {
-	a.every(ctx, pruneEvery, func(ctx context.Context) {
+	worker.Every(ctx, pruneEvery, func(ctx context.Context) {
 		if err := a.PruneAll(ctx); err != nil {
 			a.Log.Error("old audit entries are not removed", "cause", err.Error())
 		}

@@ -15,6 +15,7 @@ import (
 	"credence/internal/fault"
 	"credence/internal/store"
 	"credence/internal/tlog"
+	"credence/internal/worker"
 )
 
 // AuditLogs are where the audit events of accounts become entries of transparency logs.
@@ -36,17 +37,13 @@ const (
 
 // SequenceAudit makes entries of what was recorded until ctx ends, and then once more of what is left.
 func (a *Admin) SequenceAudit(ctx context.Context) {
-	tick := time.NewTicker(sequencePoll)
-	defer tick.Stop()
-	for ctx.Err() == nil {
-		select {
-		case <-ctx.Done():
-		case <-tick.C:
-		}
+	sequence := func(ctx context.Context) {
 		if err := a.SequenceAll(context.WithoutCancel(ctx)); err != nil {
 			a.Log.Error("audit events are recorded, but are no entries of their log yet", "cause", err.Error())
 		}
 	}
+	worker.Every(ctx, sequencePoll, sequence)
+	sequence(ctx)
 }
 
 // SequenceAll makes entries of all that is recorded now.

@@ -2,9 +2,12 @@ package audit
 
 import (
 	"context"
+	"hash/maphash"
 	"strings"
 	"sync"
 	"time"
+
+	"credence/internal/worker"
 )
 
 const (
@@ -25,13 +28,17 @@ func whose(e Event) who { return who{e.Account, e.Caller, e.AccessKey, e.Action,
 
 // repeated are the denials since the last entry.
 type repeated struct {
-	since time.Time // when that was
-	last  Event     // with Repeated, once there is one
-	told  map[string]bool
+	since time.Time       // when that was
+	last  Event           // with Repeated, once there is one
+	told  map[uint64]bool // what was told in full
 }
 
-// what is denied, and why.
-func what(e Event) string { return e.Reason + " " + strings.Join(e.Resources, " ") }
+var whatSeed = maphash.MakeSeed()
+
+// what is denied, and why: a short form that nobody can foresee.
+func what(e Event) uint64 {
+	return maphash.String(whatSeed, e.Reason+" "+strings.Join(e.Resources, " "))
+}
 
 // repeats keeps a principal that is denied over and over from filling the log. What it has counted and not written is lost in a crash: the first denial
 // is on disk, and nothing was given to anybody.
@@ -63,7 +70,7 @@ func (r *repeats) begin(e Event) {
 	defer r.mu.Unlock()
 	c := r.counts[whose(e)]
 	if c == nil && r.counts != nil && len(r.counts) < mostRepeats {
-		c = &repeated{since: e.Time, told: map[string]bool{}}
+		c = &repeated{since: e.Time, told: map[uint64]bool{}}
 		r.counts[whose(e)] = c
 	}
 	if c != nil && len(c.told) < mostDifferent {
@@ -89,6 +96,19 @@ func (r *repeats) due(d time.Duration) (summaries []Event) {
 	return summaries
 }
 
+// end takes all that was counted; from then on nothing is.
+func (r *repeats) end() (summaries []Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.counts {
+		if c.last.Repeated != nil {
+			summaries = append(summaries, c.last)
+		}
+	}
+	r.counts = nil
+	return summaries
+}
+
 // again gives a summary back that could not be written.
 func (r *repeats) again(e Event) {
 	r.mu.Lock()
@@ -97,7 +117,7 @@ func (r *repeats) again(e Event) {
 	switch {
 	case r.counts == nil:
 	case c == nil:
-		r.counts[whose(e)] = &repeated{since: e.Time, last: e, told: map[string]bool{what(e): true}}
+		r.counts[whose(e)] = &repeated{since: e.Time, last: e, told: map[uint64]bool{what(e): true}}
 	case c.last.Repeated == nil:
 		c.last = e
 	default:
@@ -111,26 +131,8 @@ func (l *Log) Run(ctx context.Context, failed func(error)) {
 	l.repeats.mu.Lock()
 	l.repeats.counts = map[who]*repeated{}
 	l.repeats.mu.Unlock()
-	tick := time.NewTicker(repeatTime / 6)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			summaries := l.repeats.due(0)
-			l.repeats.mu.Lock()
-			for _, c := range l.repeats.counts { // counted just now
-				if c.last.Repeated != nil {
-					summaries = append(summaries, c.last)
-				}
-			}
-			l.repeats.counts = nil
-			l.repeats.mu.Unlock()
-			l.summarise(summaries, failed)
-			return
-		case <-tick.C:
-			l.summarise(l.repeats.due(repeatTime), failed)
-		}
-	}
+	worker.Every(ctx, repeatTime/6, func(context.Context) { l.summarise(l.repeats.due(repeatTime), failed) })
+	l.summarise(l.repeats.end(), failed)
 }
 
 func (l *Log) summarise(summaries []Event, failed func(error)) {

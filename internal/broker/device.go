@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/url"
-	"sync"
 	"time"
 
 	"credence/internal/fault"
@@ -17,6 +16,7 @@ import (
 	"credence/internal/store"
 	"credence/internal/vault"
 	"credence/internal/wire"
+	"credence/internal/worker"
 )
 
 // Devices are the device authorizations in flight. A claim is a lease: nobody else gets the same one until its time is up.
@@ -150,16 +150,7 @@ func (b *Broker) beginDevice(ctx context.Context, r request, s *store.Session, s
 
 // PollDevices asks vendors whether device authorizations have been answered, until ctx ends.
 func (b *Broker) PollDevices(ctx context.Context) {
-	tick := time.NewTicker(devicePoll)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			b.pollDue(ctx)
-		}
-	}
+	worker.Every(ctx, devicePoll, b.pollDue)
 }
 
 func (b *Broker) pollDue(ctx context.Context) {
@@ -170,14 +161,7 @@ func (b *Broker) pollDue(ctx context.Context) {
 		}
 		return
 	}
-	var workers sync.WaitGroup
-	for range min(due, deviceWorkers) {
-		workers.Go(func() {
-			for ctx.Err() == nil && b.pollNext(context.WithoutCancel(ctx)) {
-			}
-		})
-	}
-	workers.Wait()
+	worker.Drain(ctx, min(due, deviceWorkers), b.pollNext)
 }
 
 // pollNext asks about one device authorization that is due; it is false when there is none.

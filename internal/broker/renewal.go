@@ -10,6 +10,7 @@ import (
 	"credence/internal/provider"
 	"credence/internal/store"
 	"credence/internal/vault"
+	"credence/internal/worker"
 )
 
 // Renewals say which grants are to be refreshed without being asked for. A claim is a lease: nobody else gets the same grant until its time is up, and what a
@@ -86,17 +87,8 @@ func (b *Broker) used(g store.Grant, p *vault.OAuth2Provider) {
 
 // RecordUses writes down which grants are in use, until ctx ends. One that is not written is renewed when it is asked for.
 func (b *Broker) RecordUses(ctx context.Context) {
-	tick := time.NewTicker(renewalPoll)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			b.recordUses()
-			return
-		case <-tick.C:
-			b.recordUses()
-		}
-	}
+	worker.Every(ctx, renewalPoll, func(context.Context) { b.recordUses() })
+	b.recordUses()
 }
 
 func (b *Broker) recordUses() {
@@ -127,16 +119,7 @@ func (b *Broker) recordUses() {
 func (b *Broker) RenewGrants(ctx context.Context) {
 	r := &renewer{Broker: b, busy: map[string]bool{}, turns: map[string]chan struct{}{}}
 	defer r.running.Wait()
-	tick := time.NewTicker(renewalPoll)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			r.look(ctx)
-		}
-	}
+	worker.Every(ctx, renewalPoll, r.look)
 }
 
 type renewer struct {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"sync"
 	"time"
 
 	"credence/internal/access"
@@ -16,6 +15,7 @@ import (
 	"credence/internal/secret"
 	"credence/internal/store"
 	"credence/internal/vault"
+	"credence/internal/worker"
 )
 
 // Outbox is where revocations wait until vendors have been told. A claim is a lease: nobody else gets the same one until its time is up.
@@ -61,16 +61,7 @@ func unowned(p *vault.OAuth2Provider, g store.Grant, cause store.RevocationCause
 
 // RevokeTokens tells vendors of the grants that are over, until ctx ends; what is under way then comes to its end.
 func (b *Broker) RevokeTokens(ctx context.Context) {
-	tick := time.NewTicker(revocationPoll)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			b.revokeDue(ctx)
-		}
-	}
+	worker.Every(ctx, revocationPoll, b.revokeDue)
 }
 
 func (b *Broker) revokeDue(ctx context.Context) {
@@ -82,14 +73,7 @@ func (b *Broker) revokeDue(ctx context.Context) {
 		return
 	}
 	b.Metrics.RevocationsPending.Set(float64(pending))
-	var workers sync.WaitGroup
-	for range min(due, revocationWorkers) {
-		workers.Go(func() {
-			for ctx.Err() == nil && b.revokeNext(context.WithoutCancel(ctx)) {
-			}
-		})
-	}
-	workers.Wait()
+	worker.Drain(ctx, min(due, revocationWorkers), b.revokeNext)
 }
 
 // revokeNext takes one revocation that is due as far as it goes now; it is false when there is none.

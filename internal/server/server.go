@@ -40,6 +40,7 @@ import (
 	"credence/internal/telemetry"
 	"credence/internal/vault"
 	"credence/internal/witness"
+	"credence/internal/worker"
 	"credence/internal/workload"
 )
 
@@ -366,34 +367,22 @@ func (s *Server) Run(ctx context.Context) error {
 
 // purge removes, every hour, what nobody can use any more.
 func (s *Server) purge(ctx context.Context) {
-	tick := time.NewTicker(time.Hour)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if err := s.installed.store.Purge(time.Now().Add(-24 * time.Hour)); err != nil {
-				s.cfg.Log.Error("purge failed", "cause", err.Error())
-			}
+	worker.Every(ctx, time.Hour, func(context.Context) {
+		if err := s.installed.store.Purge(time.Now().Add(-24 * time.Hour)); err != nil {
+			s.cfg.Log.Error("purge failed", "cause", err.Error())
 		}
-	}
+	})
 }
 
 // renewIssuerKeys has keys of issuers followed by others, and removed, in their time.
 func (s *Server) renewIssuerKeys(ctx context.Context) {
-	tick := time.NewTicker(time.Hour)
-	defer tick.Stop()
-	for {
+	renew := func(ctx context.Context) {
 		if err := s.Vault.RenewIssuerKeys(ctx); err != nil && ctx.Err() == nil {
 			s.cfg.Log.Error("keys of issuers are not renewed", "cause", err.Error())
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
 	}
+	renew(ctx)
+	worker.Every(ctx, time.Hour, renew)
 }
 
 // Spans that are left when a server stops have this long to be exported.

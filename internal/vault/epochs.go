@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"credence/internal/worker"
 )
 
 // Replicas share nothing but the database: what one of them deletes, revokes or changes, the others learn from the account's epoch row.
@@ -73,20 +75,15 @@ func (e *epochs) look(ctx context.Context, read func(context.Context) (map[strin
 
 // Follow keeps the caches in step with other replicas until ctx ends. A vault of Config.Replicas serves nothing from its caches without it.
 func (v *Vault) Follow(ctx context.Context) {
-	tick := time.NewTicker(epochPoll)
-	defer tick.Stop()
-	for {
+	look := func(ctx context.Context) {
 		outcome := v.looked
 		if err := v.epochs.look(ctx, v.store.Epochs); err != nil {
 			outcome = v.missed
 		}
 		outcome.Inc()
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
 	}
+	look(ctx)
+	worker.Every(ctx, epochPoll, look)
 }
 
 // TellReplicas has all replicas forget what they remember of an account.

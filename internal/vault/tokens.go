@@ -15,6 +15,7 @@ import (
 	"credence/internal/fault"
 	"credence/internal/kms"
 	"credence/internal/store"
+	"credence/internal/worker"
 )
 
 // The keyset of the purpose tokens seals what vendors gave: tokens, codes, and what a consent in flight remembers. It is sealed by the key-encryption key or
@@ -202,16 +203,7 @@ func (v *Vault) written(account string, err error) {
 
 // Watch proves, until ctx ends, that what is opened may still be used.
 func (v *Vault) Watch(ctx context.Context) {
-	tick := time.NewTicker(proofPeriod)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			v.prove(ctx)
-		}
-	}
+	worker.Every(ctx, proofPeriod, v.prove)
 }
 
 func (v *Vault) prove(ctx context.Context) {

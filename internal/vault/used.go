@@ -8,6 +8,7 @@ import (
 
 	"credence/internal/iam"
 	"credence/internal/store"
+	"credence/internal/worker"
 )
 
 const (
@@ -44,17 +45,13 @@ func (v *Vault) Used(c iam.Caller, service string) {
 
 // RecordKeyUses writes down when access keys were used, until ctx ends. What cannot be written is forgotten: the key's next use is.
 func (v *Vault) RecordKeyUses(ctx context.Context, log *slog.Logger) {
-	tick := time.NewTicker(usePoll)
-	defer tick.Stop()
-	for ctx.Err() == nil {
-		select {
-		case <-ctx.Done():
-		case <-tick.C:
-		}
+	record := func(context.Context) {
 		if err := v.recordKeyUses(); err != nil {
 			log.Warn("the last use of access keys is not written", "cause", err.Error())
 		}
 	}
+	worker.Every(ctx, usePoll, record)
+	record(ctx)
 }
 
 func (v *Vault) recordKeyUses() error {
