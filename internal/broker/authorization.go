@@ -104,6 +104,16 @@ func (b *Broker) CookieName(attemptID string) string {
 
 func (b *Broker) secure() bool { return len(b.PublicURL) > 8 && b.PublicURL[:8] == "https://" }
 
+// attemptCookie is what binds an attempt to one browser.
+func (b *Broker) attemptCookie(ctx context.Context, s store.Session, a attempt) (*Cookie, error) {
+	text, err := json.Marshal(a)
+	if err != nil {
+		return nil, err
+	}
+	value, err := b.Vault.SealHandle(ctx, s.Account, attemptKind, text)
+	return &Cookie{Name: b.CookieName(a.ID), Value: value, Life: time.Until(s.ExpiresAt)}, err
+}
+
 // OpenAuthorization answers a browser at the authorize endpoint. It never consumes the session: link previews may come and go. With attemptID and
 // the matching cookie, the person has confirmed. Errors are Interruptions, or of the store.
 func (b *Broker) OpenAuthorization(ctx context.Context, requestURI, attemptID string, cookie func(name string) string) (*Opening, error) {
@@ -149,15 +159,11 @@ func (b *Broker) OpenAuthorization(ctx context.Context, requestURI, attemptID st
 		}
 		a.ProofKey = key.Text().Reveal()
 	}
-	text, err := json.Marshal(a)
+	c, err := b.attemptCookie(ctx, s, a)
 	if err != nil {
 		return nil, err
 	}
-	value, err := b.Vault.SealHandle(ctx, s.Account, attemptKind, text)
-	if err != nil {
-		return nil, err
-	}
-	o := &Opening{Cookie: &Cookie{Name: b.CookieName(a.ID), Value: value, Life: time.Until(s.ExpiresAt)}}
+	o := &Opening{Cookie: c}
 	ask, err := b.mustConfirm(ctx, s, p)
 	if err != nil {
 		return nil, err

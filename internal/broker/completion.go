@@ -12,6 +12,7 @@ import (
 	"credence/internal/fault"
 	"credence/internal/iam"
 	"credence/internal/oauth"
+	"credence/internal/provider"
 	"credence/internal/secret"
 	"credence/internal/store"
 	"credence/internal/vault"
@@ -150,15 +151,21 @@ func (b *Broker) completeUnderLease(ctx context.Context, account, id string) err
 	return b.exchange(ctx, s)
 }
 
-// exchange sends the code of an authorized session, once, and writes the grant.
-func (b *Broker) exchange(ctx context.Context, s store.Session) error {
+// completionVendor is sessionVendor for a completion: a session whose provider is another one by now has failed.
+func (b *Broker) completionVendor(ctx context.Context, s store.Session) (*vault.OAuth2Provider, provider.Vendor, error) {
 	p, v, err := b.sessionVendor(ctx, s)
 	if i, ok := errors.AsType[*Interruption](err); ok {
 		if i.Cause == CauseVendorAway {
-			return &fault.Fault{Kind: fault.Throttled, Msg: "The discovery document of provider " + s.Provider + " cannot be had: try again", RetryAfter: 5 * time.Second, Err: err}
+			return nil, v, &fault.Fault{Kind: fault.Throttled, Msg: "The discovery document of provider " + s.Provider + " cannot be had: try again", RetryAfter: 5 * time.Second, Err: err}
 		}
-		return b.failSession(s, "the provider was changed or deleted since the session began", nil)
+		return nil, v, b.failSession(s, "the provider was changed or deleted since the session began", nil)
 	}
+	return p, v, err
+}
+
+// exchange sends the code of an authorized session, once, and writes the grant.
+func (b *Broker) exchange(ctx context.Context, s store.Session) error {
+	p, v, err := b.completionVendor(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -220,7 +227,7 @@ func (b *Broker) completed(ctx context.Context, s store.Session, r sessionReques
 		now, reloadErr := b.Vault.Session(ctx, s.ID)
 		switch {
 		case reloadErr == nil && now.State == store.SessionCompleted:
-			return nil
+			err = nil
 		case reloadErr != nil && !errors.Is(reloadErr, fault.NotFound):
 			return reloadErr
 		}

@@ -315,15 +315,9 @@ func (b *Broker) openDevice(ctx context.Context, s store.Session, requestURI, at
 	o := &Opening{}
 	if !mine {
 		a = attempt{ID: rand.Text()[:16], Session: requestURI[len(sessionPrefix):]}
-		text, err := json.Marshal(a)
-		if err != nil {
+		if o.Cookie, err = b.attemptCookie(ctx, s, a); err != nil {
 			return nil, err
 		}
-		value, err := b.Vault.SealHandle(ctx, s.Account, attemptKind, text)
-		if err != nil {
-			return nil, err
-		}
-		o.Cookie = &Cookie{Name: b.CookieName(a.ID), Value: value, Life: time.Until(s.ExpiresAt)}
 	}
 	to := d.VerificationURI
 	if d.VerificationURIComplete != "" {
@@ -368,13 +362,7 @@ func (b *Broker) leaveDevice(ctx context.Context, s store.Session, r sessionRequ
 
 // completeDevice serves, from now on, what the vendor gave, and takes it out of the outbox.
 func (b *Broker) completeDevice(ctx context.Context, s store.Session) error {
-	p, v, err := b.sessionVendor(ctx, s)
-	if i, ok := errors.AsType[*Interruption](err); ok {
-		if i.Cause == CauseVendorAway {
-			return &fault.Fault{Kind: fault.Throttled, Msg: "The discovery document of provider " + s.Provider + " cannot be had: try again", RetryAfter: 5 * time.Second, Err: err}
-		}
-		return b.failSession(s, "the provider was changed or deleted since the session began", nil)
-	}
+	p, v, err := b.completionVendor(ctx, s)
 	if err != nil {
 		return err
 	}
