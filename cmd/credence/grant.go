@@ -24,22 +24,25 @@ type grantCommand struct {
 
 // userFlags name a user in the way in which agents do.
 type userFlags struct {
-	UserID  string `name:"user-id" help:"Of the user whom applications name so." placeholder:"ID"`
-	Issuer  string `help:"Of the user whose JWTs have this claim iss; with --subject." placeholder:"ISS"`
-	Subject string `help:"The claim sub of that user." placeholder:"SUB"`
+	UserID  string            `name:"user-id" help:"Of the user whom applications name so." placeholder:"ID"`
+	Issuer  string            `help:"Of the user whose JWTs have this claim iss; with --subject, or with --claim." placeholder:"ISS"`
+	Subject string            `help:"The claim sub of that user." placeholder:"SUB"`
+	Claim   map[string]string `help:"A claim of that user, where others than sub make the users of the issuer; may be repeated." placeholder:"NAME=VALUE" mapsep:"none"`
 }
 
 // user is nil when no flag names one.
 func (f userFlags) user() (*wire.GrantUser, error) {
 	switch {
-	case f.UserID != "" && f.Issuer+f.Subject == "":
+	case f.UserID != "" && f.Issuer+f.Subject == "" && len(f.Claim) == 0:
 		return &wire.GrantUser{UserId: &f.UserID}, nil
-	case f.UserID == "" && f.Issuer != "" && f.Subject != "":
+	case f.UserID == "" && f.Issuer != "" && f.Subject != "" && len(f.Claim) == 0:
 		return &wire.GrantUser{Jwt: &wire.GrantJwtUser{Issuer: f.Issuer, Subject: f.Subject}}, nil
-	case f.UserID+f.Issuer+f.Subject == "":
+	case f.UserID+f.Subject == "" && f.Issuer != "" && len(f.Claim) > 0:
+		return &wire.GrantUser{JwtClaims: &wire.GrantClaimsUser{Issuer: f.Issuer, Claims: f.Claim}}, nil
+	case f.UserID+f.Issuer+f.Subject == "" && len(f.Claim) == 0:
 		return nil, nil
 	}
-	return nil, errors.New("a user is named by --user-id, or by --issuer and --subject")
+	return nil, errors.New("a user is named by --user-id, by --issuer and --subject, or by --issuer and --claim")
 }
 
 // optional is nil for "".

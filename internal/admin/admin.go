@@ -5,8 +5,10 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/url"
+	"slices"
 	"time"
 
 	"credence/internal/access"
@@ -18,6 +20,7 @@ import (
 	"credence/internal/webhook"
 	"credence/internal/wire"
 	"credence/internal/witness"
+	"credence/internal/workload"
 )
 
 // Config is what the plane is made of.
@@ -57,15 +60,24 @@ func (a *Admin) allowIssuer(c iam.Caller, operation, issuer string) error {
 	return a.Gate.Allow(c, access.Request{Action: "credence:" + operation, Resources: []string{a.ARNs.Extension(c.Account, "trusted-issuer", id)}})
 }
 
-// PutTrustedIssuer has the account accept user JWTs of an issuer, when they name one of the audiences. The issuer is compared bytewise with the claim iss.
-func (a *Admin) PutTrustedIssuer(_ context.Context, c iam.Caller, in *wire.PutTrustedIssuerInput) (*wire.PutTrustedIssuerOutput, error) {
+// PutTrustedIssuer has the account accept user JWTs of an issuer, when they name one of the audiences. The issuer is compared bytewise with the claim iss. Other claims
+// make other users: what is stored for those that there are stays theirs.
+func (a *Admin) PutTrustedIssuer(ctx context.Context, c iam.Caller, in *wire.PutTrustedIssuerInput) (*wire.PutTrustedIssuerOutput, error) {
 	if err := a.allowIssuer(c, "PutTrustedIssuer", in.Issuer); err != nil {
 		return nil, err
 	}
 	if err := a.CheckURL(in.Issuer); err != nil {
 		return nil, fault.Invalid("issuer", "%v", err)
 	}
-	i := store.TrustedIssuer{Account: c.Account, Issuer: in.Issuer, Audiences: in.Audiences, CreatedAt: time.Now()}
+	if len(in.UserKeyClaims) > 0 {
+		if err := workload.CheckUserKeyClaims(in.UserKeyClaims); err != nil {
+			return nil, fault.Invalid("userKeyClaims", "%v", err)
+		}
+	}
+	if err := a.frozenUsersStayFrozen(ctx, c.Account, in.Issuer, in.UserKeyClaims); err != nil {
+		return nil, err
+	}
+	i := store.TrustedIssuer{Account: c.Account, Issuer: in.Issuer, Audiences: in.Audiences, UserKeyClaims: in.UserKeyClaims, CreatedAt: time.Now()}
 	i, err := a.Store.PutTrustedIssuer(i)
 	if err != nil {
 		return nil, err
@@ -73,8 +85,46 @@ func (a *Admin) PutTrustedIssuer(_ context.Context, c iam.Caller, in *wire.PutTr
 	return (*wire.PutTrustedIssuerOutput)(new(describe(i))), nil
 }
 
+// frozenUsersStayFrozen refuses to change the claims that make users of an issuer while freezes name some: their JWTs would make users that nothing stops.
+func (a *Admin) frozenUsersStayFrozen(ctx context.Context, account, issuer string, claims []string) error {
+	now, err := a.Store.TrustedIssuer(ctx, account, issuer)
+	switch {
+	case err == nil && (len(claims) == 0 || sameSet(now.UserKeyClaims, claims)):
+		return nil
+	case err != nil && !errors.Is(err, fault.NotFound):
+		return err
+	case len(claims) == 0:
+		claims = []string{"sub"}
+	}
+	freezes, err := a.Vault.Freezes(ctx, account)
+	if err != nil {
+		return err
+	}
+	for _, f := range freezes {
+		if f.Kind != store.FreezeUser {
+			continue
+		}
+		name, err := a.Vault.FrozenUser(ctx, f)
+		if err != nil {
+			return err
+		}
+		user, err := workload.ParseUser(name)
+		if err != nil {
+			return err
+		}
+		if user.Verified() && user.Issuer == issuer && !sameSet(user.MadeBy(), claims) {
+			return fault.Invalid("userKeyClaims", "cannot be %q while the user %s is frozen, whose JWTs would then make another user that is not: freeze the workload identities or the account instead, or credence unfreeze it", claims, user)
+		}
+	}
+	return nil
+}
+
+func sameSet(a, b []string) bool {
+	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+}
+
 func describe(i store.TrustedIssuer) wire.TrustedIssuer {
-	return wire.TrustedIssuer{Issuer: i.Issuer, Audiences: i.Audiences, CreatedTime: wire.Time{Time: i.CreatedAt}}
+	return wire.TrustedIssuer{Issuer: i.Issuer, Audiences: i.Audiences, UserKeyClaims: i.UserKeyClaims, CreatedTime: wire.Time{Time: i.CreatedAt}}
 }
 
 // ListTrustedIssuers lists the issuers whose user JWTs the account accepts.

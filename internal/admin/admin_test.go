@@ -25,6 +25,7 @@ import (
 	"credence/internal/telemetry"
 	"credence/internal/vault"
 	"credence/internal/wire"
+	"credence/internal/workload"
 )
 
 const (
@@ -151,7 +152,7 @@ func TestTrustedIssuers(t *testing.T) {
 		if issuers, _ := b.trusted(t, alpha); !cmp.Equal(issuers, []string{google}) {
 			t.Errorf("still trusted: %q", issuers)
 		}
-		if _, err := b.store.Audiences(t.Context(), alpha, okta); !errors.Is(err, fault.NotFound) {
+		if _, err := b.store.TrustedIssuer(t.Context(), alpha, okta); !errors.Is(err, fault.NotFound) {
 			t.Errorf("the row is still there: %v", err)
 		}
 	})
@@ -233,7 +234,7 @@ func TestTrustedIssuersNeedRights(t *testing.T) {
 			if after := b.outcomes(t); len(after) != len(before)+1 || after[len(before)] != want {
 				t.Errorf("recorded %v, want one more, %s", after[len(before):], want)
 			}
-			if _, err := b.store.Audiences(t.Context(), alpha, okta); err != nil && test.name != "delete" {
+			if _, err := b.store.TrustedIssuer(t.Context(), alpha, okta); err != nil && test.name != "delete" {
 				t.Errorf("the issuer is gone: %v", err)
 			}
 		})
@@ -271,4 +272,71 @@ func TestPutTrustedIssuerAgainTellsItsCreation(t *testing.T) {
 			t.Errorf("the answer says %s, the list %s (first put %s)", again.CreatedTime, listed, first.CreatedTime)
 		}
 	})
+}
+
+// Claims that are to make users are looked at before they are taken; who leaves them out changes nothing.
+func TestUserKeyClaims(t *testing.T) {
+	b, c := open(t), administrator(t, alpha)
+	put := func(claims ...string) (*wire.PutTrustedIssuerOutput, error) {
+		return b.PutTrustedIssuer(t.Context(), c, &wire.PutTrustedIssuerInput{Issuer: okta, Audiences: []string{"a"}, UserKeyClaims: claims})
+	}
+	for _, bad := range [][]string{{"iss"}, {"email", "email"}, {"exp"}, {"email_verified"}} {
+		if _, err := put(bad...); !errors.Is(err, fault.Validation) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	if _, err := b.store.TrustedIssuer(t.Context(), alpha, okta); !errors.Is(err, fault.NotFound) {
+		t.Errorf("what was refused is there: %v", err)
+	}
+	for _, test := range []struct{ put, then string }{{"", "sub"}, {"email", "email"}, {"", "email"}, {"sub", "sub"}, {"oid tid", "oid tid"}} {
+		out, err := put(strings.Fields(test.put)...)
+		if err != nil || strings.Join(out.UserKeyClaims, " ") != test.then {
+			t.Errorf("%q: %+v, %v", test.put, out, err)
+		}
+	}
+}
+
+// Whom a freeze stops, other claims do not free: they would make another user of the same JWT.
+func TestUserKeyClaimsOfTheFrozen(t *testing.T) {
+	b, c := open(t), administrator(t, alpha)
+	put := func(claims ...string) error {
+		_, err := b.PutTrustedIssuer(t.Context(), c, &wire.PutTrustedIssuerInput{Issuer: okta, Audiences: []string{"a"}, UserKeyClaims: claims})
+		return err
+	}
+	must(t, put())
+	freeze := func(u workload.User) func() {
+		f := store.Freeze{Account: alpha, Kind: store.FreezeUser, ID: u.Key(), CreatedAt: time.Now()}
+		_, err := b.Vault.PutFreeze(t.Context(), f, u.String())
+		must(t, err)
+		return func() { must(t, b.Vault.DeleteFreeze(alpha, f.Kind, f.ID)) }
+	}
+	for _, other := range []workload.User{{Kind: workload.KindID, ID: "alice"}, {Kind: workload.KindJWT, Issuer: okta + "2", Subject: "alice"}} {
+		defer freeze(other)()
+	}
+	must(t, put("email"))
+	must(t, put("sub"))
+	thaw := freeze(workload.User{Kind: workload.KindJWT, Issuer: okta, Subject: "alice"})
+	if err := put("email"); !errors.Is(err, fault.Validation) || !strings.Contains(err.Error(), `"alice" is frozen`) {
+		t.Errorf("%v", err)
+	}
+	must(t, put("sub"))
+	must(t, put())
+	if _, err := b.DeleteTrustedIssuer(t.Context(), c, &wire.DeleteTrustedIssuerInput{Issuer: okta}); err != nil {
+		t.Fatal(err)
+	}
+	if err := put("email"); !errors.Is(err, fault.Validation) { // nor by taking it away first
+		t.Errorf("%v", err)
+	}
+	must(t, put())
+	thaw()
+	must(t, put("tid", "oid"))
+	defer freeze(workload.UserByClaims(okta, workload.Claim{Name: "oid", Value: "1"}, workload.Claim{Name: "tid", Value: "2"}))()
+	must(t, put("oid", "tid"))
+	if err := put("oid"); !errors.Is(err, fault.Validation) {
+		t.Errorf("%v", err)
+	}
+	must(t, b.store.DeleteTrustedIssuer(alpha, okta))
+	if err := put(); !errors.Is(err, fault.Validation) { // which would be sub
+		t.Errorf("%v", err)
+	}
 }

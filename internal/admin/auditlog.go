@@ -43,11 +43,7 @@ func (a *Admin) QueryAudit(ctx context.Context, c iam.Caller, in *wire.QueryAudi
 		}
 	}
 	if in.User != nil {
-		u := workload.User{Kind: workload.KindID, ID: or(in.User.UserId, "")}
-		if in.User.Jwt != nil {
-			u = workload.User{Kind: workload.KindJWT, Issuer: in.User.Jwt.Issuer, Subject: in.User.Jwt.Subject}
-		}
-		req.User = u.String()
+		req.User = workload.UserNamed(in.User).String()
 		term("user", &req.User)
 	}
 	term("workload", in.WorkloadName)

@@ -129,7 +129,7 @@ func (b *Broker) concerns(req *access.Request, a agent, provider string) {
 // actsFor tells conditions of policies about the user of a request, and the verified JWT that says so.
 func actsFor(req *access.Request, user workload.User, jwt secret.String) {
 	req.UserID, req.UserIssuer = user.ID, user.Issuer
-	if user.Kind == workload.KindJWT {
+	if user.Verified() {
 		req.JWT = sync.OnceValue(func() iam.JWTClaims { return workload.Claims(jwt) })
 	}
 }

@@ -123,11 +123,7 @@ func (b *Broker) export(ctx context.Context, c iam.Caller, g store.Grant) (expor
 	if err != nil {
 		return exported{}, err
 	}
-	e := exported{g.Workload, g.Provider, &wire.GrantUser{UserId: &u.ID}, union(g.AskedScopes, g.GrantedScopes), token.Reveal(), g.Resources, g.Audiences}
-	if u.Kind == workload.KindJWT {
-		e.User = &wire.GrantUser{Jwt: &wire.GrantJwtUser{Issuer: u.Issuer, Subject: u.Subject}}
-	}
-	return e, nil
+	return exported{g.Workload, g.Provider, u.GrantUser(), union(g.AskedScopes, g.GrantedScopes), token.Reveal(), g.Resources, g.Audiences}, nil
 }
 
 // encryptTo is an armored age file of what ImportGrants takes.

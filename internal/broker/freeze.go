@@ -11,6 +11,7 @@ import (
 	"credence/internal/iam"
 	"credence/internal/store"
 	"credence/internal/wire"
+	"credence/internal/workload"
 )
 
 // Freeze stops the issuance of every credential to a workload identity, for a user, at a provider, or in the whole account, within a second on every replica.
@@ -77,7 +78,7 @@ func (b *Broker) allowFreeze(c iam.Caller, operation string, t *wire.FreezeTarge
 	case t.ResourceCredentialProviderName != nil:
 		f.Kind, f.ID = store.FreezeProvider, *t.ResourceCredentialProviderName
 	case t.User != nil:
-		u := user(t.User)
+		u := workload.UserNamed(t.User)
 		f.Kind, f.ID, userName = store.FreezeUser, u.Key(), u.String()
 		req.User = userName
 	default:

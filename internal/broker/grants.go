@@ -16,14 +16,6 @@ import (
 
 func (b *Broker) grantARN(account, id string) string { return b.ARNs.Extension(account, "grant", id) }
 
-// user is the user that an operator names.
-func user(u *wire.GrantUser) workload.User {
-	if u.UserId != nil {
-		return workload.User{Kind: workload.KindID, ID: *u.UserId}
-	}
-	return workload.User{Kind: workload.KindJWT, Issuer: u.Jwt.Issuer, Subject: u.Jwt.Subject}
-}
-
 // choose is what several grants are chosen by, and the request to do something with them.
 func (b *Broker) choose(c iam.Caller, operation string, u *wire.GrantUser, workloadName, provider *string) (store.GrantFilter, access.Request) {
 	f := store.GrantFilter{Account: c.Account}
@@ -37,7 +29,8 @@ func (b *Broker) choose(c iam.Caller, operation string, u *wire.GrantUser, workl
 		req.Resources = append(req.Resources, b.ARNs.OAuth2Provider(c.Account, *provider))
 	}
 	if u != nil {
-		f.UserKey, req.User = user(u).Key(), user(u).String()
+		user := workload.UserNamed(u)
+		f.UserKey, req.User = user.Key(), user.String()
 	}
 	return f, req
 }

@@ -14,6 +14,7 @@ import (
 	"credence/internal/fault"
 	"credence/internal/store"
 	"credence/internal/wire"
+	"credence/internal/workload"
 )
 
 // describe is a user's grant as an operator sees it.
@@ -76,7 +77,7 @@ func TestListGrants(t *testing.T) {
 				seen := map[string]bool{}
 				for _, g := range all {
 					seen[g.GrantId] = true
-					if in := test.in.User; in != nil && (g.User == nil || *g.User != user(in).String()) {
+					if in := test.in.User; in != nil && (g.User == nil || *g.User != workload.UserNamed(in).String()) {
 						t.Errorf("a grant of %v", g.User)
 					}
 				}

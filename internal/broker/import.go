@@ -22,8 +22,8 @@ func (b *Broker) ImportGrants(ctx context.Context, c iam.Caller, in *wire.Import
 		if err := b.Gate.AllowIssue(ctx, c, access.Request{
 			Action:    "credence:ImportGrants",
 			Resources: []string{b.grantARN(c.Account, "*"), b.ARNs.Workload(c.Account, g.WorkloadName), b.ARNs.OAuth2Provider(c.Account, g.ResourceCredentialProviderName)},
-			Workload:  g.WorkloadName, User: user(g.User).String(), UserKey: user(g.User).Key(), Provider: g.ResourceCredentialProviderName,
-			UserIssuer: user(g.User).Issuer, Flow: wire.FlowUserFederation, Scopes: g.Scopes, Targets: slices.Concat(g.Resources, g.Audiences),
+			Workload:  g.WorkloadName, User: workload.UserNamed(g.User).String(), UserKey: workload.UserNamed(g.User).Key(), Provider: g.ResourceCredentialProviderName,
+			UserIssuer: workload.UserNamed(g.User).Issuer, Flow: wire.FlowUserFederation, Scopes: g.Scopes, Targets: slices.Concat(g.Resources, g.Audiences),
 		}); err != nil {
 			return nil, err
 		}
@@ -80,7 +80,7 @@ func (b *Broker) imported(ctx context.Context, account string, in *wire.ImportGr
 	if err != nil {
 		return g, err
 	}
-	u := user(in.User)
+	u := workload.UserNamed(in.User)
 	a := agent{account: account, token: workload.Token{User: u}, row: w}
 	resources := resourcesOf(provider, in.Resources)
 	ask := &wire.GetResourceOauth2TokenInput{Oauth2Flow: wire.FlowUserFederation, Resources: resources, Audiences: in.Audiences, CustomParameters: in.CustomParameters}

@@ -33,7 +33,7 @@ func (b *Broker) GetWorkloadAccessTokenForJWT(ctx context.Context, c iam.Caller,
 		return nil, b.Gate.Refuse(c, b.mintRequest(c, action, in.WorkloadName, workload.User{}, secret.String{}), err)
 	}
 	c.Span.Set("issuer", user.Issuer)
-	c.Span.Set("user_sub", user.Subject)
+	c.Span.Set("user_sub", workload.Claims(in.UserToken).Subject)
 	wat, err := b.mint(ctx, c, action, in.WorkloadName, user, in.UserToken)
 	return &wire.GetWorkloadAccessTokenForJWTOutput{WorkloadAccessToken: wat.Reveal()}, err
 }

@@ -128,18 +128,23 @@ func (s *Store) BumpEpoch(account string) error {
 
 // TrustedIssuer is an issuer of user JWTs that an account accepts.
 type TrustedIssuer struct {
-	Account   string
-	Issuer    string
-	Audiences []string
-	CreatedAt time.Time
+	Account       string
+	Issuer        string
+	Audiences     []string
+	UserKeyClaims []string // that, with the issuer, make its users
+	CreatedAt     time.Time
 }
 
-// PutTrustedIssuer adds an issuer or replaces the audiences of the one that is there, and returns what is there then.
+// PutTrustedIssuer adds an issuer or replaces what is known of the one that is there, and returns what is there then. Without UserKeyClaims those stay; of a new
+// one they are sub.
 func (s *Store) PutTrustedIssuer(i TrustedIssuer) (TrustedIssuer, error) {
 	err := s.write(func(t *tx) error {
-		if err := t.get([]any{moment{&i.CreatedAt}}, `INSERT INTO trusted_issuers (account, issuer, audiences, created_at) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (account, issuer) DO UPDATE SET audiences = excluded.audiences RETURNING created_at`,
-			i.Account, i.Issuer, listText(i.Audiences), millis(i.CreatedAt)); err != nil {
+		if err := t.get([]any{list{&i.UserKeyClaims}, moment{&i.CreatedAt}}, `INSERT INTO trusted_issuers (`+trustedIssuerColumns+`)
+			VALUES ($1, $2, $3, CASE CAST($4 AS TEXT) WHEN '[]' THEN '["sub"]' ELSE CAST($4 AS TEXT) END, $5)
+			ON CONFLICT (account, issuer) DO UPDATE SET audiences = excluded.audiences,
+				user_key_claims = CASE CAST($4 AS TEXT) WHEN '[]' THEN trusted_issuers.user_key_claims ELSE excluded.user_key_claims END
+			RETURNING user_key_claims, created_at`,
+			i.Account, i.Issuer, listText(i.Audiences), listText(i.UserKeyClaims), millis(i.CreatedAt)); err != nil {
 			return err
 		}
 		return t.bumpEpoch(i.Account)
@@ -147,10 +152,10 @@ func (s *Store) PutTrustedIssuer(i TrustedIssuer) (TrustedIssuer, error) {
 	return i, err
 }
 
-const trustedIssuerColumns = `account, issuer, audiences, created_at`
+const trustedIssuerColumns = `account, issuer, audiences, user_key_claims, created_at`
 
 func scanTrustedIssuer(r scanner) (i TrustedIssuer, err error) {
-	return i, r.Scan(&i.Account, &i.Issuer, list{&i.Audiences}, moment{&i.CreatedAt})
+	return i, r.Scan(&i.Account, &i.Issuer, list{&i.Audiences}, list{&i.UserKeyClaims}, moment{&i.CreatedAt})
 }
 
 // TrustedIssuer finds one issuer of an account.
@@ -158,10 +163,10 @@ func (s *Store) TrustedIssuer(ctx context.Context, account, issuer string) (Trus
 	return readOne(ctx, s, scanTrustedIssuer, `SELECT `+trustedIssuerColumns+` FROM trusted_issuers WHERE account = $1 AND issuer = $2`, account, issuer)
 }
 
-// Audiences are those that an account accepts from a trusted issuer.
-func (s *Store) Audiences(ctx context.Context, account, issuer string) ([]string, error) {
+// Trust is what an account accepts from a trusted issuer, and which claims make its users.
+func (s *Store) Trust(ctx context.Context, account, issuer string) (audiences, userKeyClaims []string, err error) {
 	i, err := s.TrustedIssuer(ctx, account, issuer)
-	return i.Audiences, err
+	return i.Audiences, i.UserKeyClaims, err
 }
 
 // TrustedIssuers lists the issuers of an account.

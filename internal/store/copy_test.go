@@ -48,7 +48,7 @@ func fill(t *testing.T, s *Store, grants int) {
 	must(t, s.InsertAccessKey(AccessKey{ID: "AKIAONE", Account: alpha, User: "admin", Secret: []byte{0, 255}, Active: true, CreatedAt: noon}, false))
 	_, err := s.InsertRole(Role{Account: alpha, Name: "agent", TrustPolicy: "{}", MaxSession: time.Hour, Tags: map[string]string{"k": "ü"}, CreatedAt: noon, UpdatedAt: noon})
 	must(t, err)
-	_, err = s.PutTrustedIssuer(TrustedIssuer{alpha, "https://idp/é", []string{"a"}, noon})
+	_, err = s.PutTrustedIssuer(TrustedIssuer{alpha, "https://idp/é", []string{"a"}, []string{"tid", "oid"}, noon})
 	must(t, err)
 	must(t, s.InsertIssuerKey(issuerKey(alpha, "RS256", 1), false))
 	w, p := withParents(t, s)

@@ -218,10 +218,18 @@ func TestAccountsKeysetsAndKeys(t *testing.T) {
 func TestTrustedIssuers(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, open opener) {
 		s, ctx := open(t), t.Context()
-		i := TrustedIssuer{alpha, "https://idp", []string{"a"}, noon}
+		i := TrustedIssuer{alpha, "https://idp", []string{"a"}, []string{"sub"}, noon}
 		put, err := s.PutTrustedIssuer(i)
 		must(t, err)
 		same(t, put, i)
+		for _, test := range []struct{ put, then []string }{{[]string{"tid", "oid"}, []string{"tid", "oid"}}, {nil, []string{"tid", "oid"}}, {[]string{"sub"}, []string{"sub"}}} {
+			put, err := s.PutTrustedIssuer(TrustedIssuer{alpha, "https://idp", []string{"a"}, test.put, noon}) // who does not name claims does not change them
+			must(t, err)
+			same(t, put.UserKeyClaims, test.then)
+		}
+		put, err = s.PutTrustedIssuer(TrustedIssuer{beta, "https://new", []string{"a"}, nil, noon})
+		must(t, err)
+		same(t, put.UserKeyClaims, []string{"sub"})
 		i.Audiences = []string{"b", "c"}
 		again := i
 		again.CreatedAt = noon.Add(time.Hour) // the first time counts

@@ -84,18 +84,11 @@ func (v *Vault) AllCeilings(ctx context.Context, account string) ([]Ceiling, err
 			return nil, fmt.Errorf("the %s: %w", &c, err)
 		}
 		for _, u := range c.Users {
-			c.userKeys = append(c.userKeys, userOf(u).Key())
+			c.userKeys = append(c.userKeys, workload.UserNamed(&u).Key())
 		}
 		out[i] = c
 	}
 	return out, nil
-}
-
-func userOf(u wire.GrantUser) workload.User {
-	if u.UserId != nil {
-		return workload.User{Kind: workload.KindID, ID: *u.UserId}
-	}
-	return workload.User{Kind: workload.KindJWT, Issuer: u.Jwt.Issuer, Subject: u.Jwt.Subject}
 }
 
 // PutCeiling sets a ceiling, or replaces it as a whole.

@@ -4,17 +4,25 @@ import "credence/internal/secret"
 
 // The operations on grants and freezes are extensions: who may act as whom, where, and how to stop it.
 
-// GrantUser names a user in the way in which a workload access token does: by the application's word, or as issuer and subject of a JWT.
+// GrantUser names a user in the way in which a workload access token does: by the application's word, as issuer and subject of a JWT, or by the claims that make the
+// users of its issuer (TrustedIssuer).
 type GrantUser struct {
-	_      struct{}      `wire:"union"`
-	UserId *string       `json:"userId,omitzero" wire:"len=1..128"`
-	Jwt    *GrantJwtUser `json:"jwt,omitzero"`
+	_         struct{}         `wire:"union"`
+	UserId    *string          `json:"userId,omitzero" wire:"len=1..128"`
+	Jwt       *GrantJwtUser    `json:"jwt,omitzero"`
+	JwtClaims *GrantClaimsUser `json:"jwtClaims,omitzero"`
 }
 
 // GrantJwtUser is a user by the claims iss and sub, byte for byte.
 type GrantJwtUser struct {
 	Issuer  string `json:"issuer" wire:"required,len=1..2048"`
 	Subject string `json:"subject" wire:"required,len=1..2048"`
+}
+
+// GrantClaimsUser is a user by the claim iss and others, byte for byte.
+type GrantClaimsUser struct {
+	Issuer string            `json:"issuer" wire:"required,len=1..2048"`
+	Claims map[string]string `json:"claims" wire:"required,items=1..3,key.len=1..256,value.len=1..2048"`
 }
 
 // GrantState is how a grant stands.
@@ -100,6 +108,30 @@ type RevokeGrantsInput struct {
 // RevokeGrantsOutput is the answer of RevokeGrants.
 type RevokeGrantsOutput struct {
 	RevokedGrants *int64 `json:"revokedGrants" wire:"required"` // that were not revoked before
+}
+
+// RekeyGrantsInput is the request of RekeyGrants: the grants of one user become another's. DryRun looks and changes nothing.
+type RekeyGrantsInput struct {
+	From      *GrantUser `json:"from" wire:"required"`
+	To        *GrantUser `json:"to" wire:"required"`
+	DryRun    *bool      `json:"dryRun,omitzero"`
+	NextToken *string    `json:"nextToken,omitzero"`
+}
+
+// RekeyGrantsOutput is the answer of RekeyGrants. What was skipped is as it was; with a NextToken there is more to look at.
+type RekeyGrantsOutput struct {
+	RekeyedGrants []RekeyedGrant `json:"rekeyedGrants" wire:"required"`
+	Skipped       []SkippedGrant `json:"skipped" wire:"required"`
+	DryRun        *bool          `json:"dryRun" wire:"required"`
+	NextToken     *string        `json:"nextToken,omitzero"`
+}
+
+// RekeyedGrant is a grant that has another user now, and so another id. PreviousGrantId is what it had.
+type RekeyedGrant struct {
+	GrantId                        string `json:"grantId" wire:"required,pattern=sha256"`
+	PreviousGrantId                string `json:"previousGrantId" wire:"required,pattern=sha256"`
+	WorkloadName                   string `json:"workloadName" wire:"required"`
+	ResourceCredentialProviderName string `json:"resourceCredentialProviderName" wire:"required"`
 }
 
 // ReportBadTokenInput is the request of ReportBadToken: an access token that its resource refused, itself or as the SHA-256 of its bytes in hex. The grant is

@@ -68,7 +68,7 @@ func FuzzEncode(f *testing.F) {
 	f.Add("a\x00", "\xff", "id", "", "", "alice", "", "", "{}", "", "", int64(1), int64(2))
 	f.Fuzz(func(t *testing.T, name, incarnation, kind, issuer, subject, id, minter, tokenID, header, payload, signature string, issued, expires int64) {
 		want := Token{
-			Workload: name, Incarnation: incarnation, User: User{Kind(kind), issuer, subject, id}, Minter: minter, ID: tokenID,
+			Workload: name, Incarnation: incarnation, User: User{Kind: Kind(kind), Issuer: issuer, Subject: subject, ID: id, Claims: [MaxClaims]Claim{{issuer, subject}, {}, {id, kind}}}, Minter: minter, ID: tokenID,
 			Issued: time.UnixMilli(issued), Expires: time.UnixMilli(expires),
 		}
 		if header != "" {

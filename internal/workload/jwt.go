@@ -19,7 +19,8 @@ import (
 // Issuers says which issuers of user JWTs an account trusts; *store.Store, behind the server's wiring, is one.
 // It answers fault.NotFound for an issuer that is not listed.
 type Issuers interface {
-	Audiences(ctx context.Context, account, issuer string) ([]string, error)
+	// Trust are the audiences that an issuer's JWTs must name one of, and the claims that make its users.
+	Trust(ctx context.Context, account, issuer string) (audiences, userKeyClaims []string, err error)
 }
 
 // VerifierConfig is what a verifier is made of.
@@ -62,7 +63,7 @@ func (v *Verifier) Verify(ctx context.Context, account string, token secret.Stri
 		return refuse("it must have the claims iss and sub")
 	}
 
-	audiences, err := v.Issuers.Audiences(ctx, account, unverified.Issuer)
+	audiences, claims, err := v.Issuers.Trust(ctx, account, unverified.Issuer)
 	listed := err == nil
 	if err != nil && !errors.Is(err, fault.NotFound) {
 		return User{}, err
@@ -90,7 +91,14 @@ func (v *Verifier) Verify(ctx context.Context, account string, token secret.Stri
 	case err != nil:
 		return refuse("%s", strings.TrimPrefix(err.Error(), "go-jose/go-jose/jwt: "))
 	}
-	return User{Kind: KindJWT, Issuer: c.Issuer, Subject: c.Subject}, nil
+	if !listed {
+		claims = subjectAlone
+	}
+	user, err := userOf(t, claims)
+	if err != nil {
+		return refuse("%v", err)
+	}
+	return user, nil
 }
 
 // VerifyWebIdentity verifies a JWT of one of the issuers that a role trusts, and answers all its claims; who may have it as audience is the trust policy's. Of an issuer that

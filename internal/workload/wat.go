@@ -117,6 +117,10 @@ func (t Token) encode() ([]byte, error) {
 	for _, s := range []string{t.Workload, t.Incarnation, string(t.User.Kind), t.User.Issuer, t.User.Subject, t.User.ID, t.Minter, t.ID} {
 		field([]byte(s))
 	}
+	for _, c := range t.User.Claims {
+		field([]byte(c.Name))
+		field([]byte(c.Value))
+	}
 	b.AddUint64(uint64(t.Issued.UnixMilli()))
 	b.AddUint64(uint64(t.Expires.UnixMilli()))
 	for _, s := range segments {
@@ -139,6 +143,10 @@ func decode(plaintext []byte) (Token, error) {
 	}
 	for _, dst := range []*string{&t.Workload, &t.Incarnation, &userKind, &t.User.Issuer, &t.User.Subject, &t.User.ID, &t.Minter, &t.ID} {
 		field(dst)
+	}
+	for i := range t.User.Claims {
+		field(&t.User.Claims[i].Name)
+		field(&t.User.Claims[i].Value)
 	}
 	ok = ok && s.ReadUint64(&issued) && s.ReadUint64(&expires)
 	var segments [3]string

@@ -121,11 +121,13 @@ CREATE TABLE access_keys (
 );
 CREATE INDEX access_keys_user ON access_keys (account, user_name);
 
+-- user_key_claims are the claims that, with the issuer, make the key of a user. It is read when a user comes; keys in rows stay what they are.
 CREATE TABLE trusted_issuers (
-    account    TEXT NOT NULL,
-    issuer     TEXT NOT NULL,
-    audiences  TEXT NOT NULL,
-    created_at BIGINT NOT NULL,
+    account         TEXT NOT NULL,
+    issuer          TEXT NOT NULL,
+    audiences       TEXT NOT NULL,
+    user_key_claims TEXT NOT NULL,
+    created_at      BIGINT NOT NULL,
     PRIMARY KEY (account, issuer)
 );
 
