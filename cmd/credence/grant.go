@@ -19,6 +19,7 @@ type grantCommand struct {
 	Revoke   grantRevokeCommand   `cmd:"" help:"End grants, here at once and shortly after at their vendors."`
 	Import   grantImportCommand   `cmd:"" help:"Take over refresh tokens that users gave some other system: all of a file, or none."`
 	Export   grantExportCommand   `cmd:"" help:"Write refresh tokens to a file that only the server's --export-recipient can open."`
+	Rekey    grantRekeyCommand    `cmd:"" help:"Have the grants of a user go on as another's: the same person by another name."`
 	Report   grantReportCommand   `cmd:"" help:"Report an access token that its resource refuses: it is renewed, or the user is asked again."`
 }
 

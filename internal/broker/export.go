@@ -97,11 +97,15 @@ func (b *Broker) notExportable(ctx context.Context, g store.Grant) string {
 	if err != nil || p.Row.Incarnation != g.ProviderIncarnation || p.Row.Generation != g.Generation {
 		return "its provider was deleted or changed"
 	}
-	plain := identity{account: g.Account, generation: g.Generation, incarnation: g.WorkloadIncarnation, userKey: g.UserKey, flow: wire.FlowUserFederation, resources: g.Resources, audiences: g.Audiences}
-	if plain.key() != g.Key {
+	if plainKey(g, g.UserKey) != g.Key {
 		return "it was asked for with customParameters, which are not kept"
 	}
 	return ""
+}
+
+// plainKey is the key that a user's consent would have that was asked for like g without customParameters.
+func plainKey(g store.Grant, userKey string) string {
+	return identity{account: g.Account, generation: g.Generation, incarnation: g.WorkloadIncarnation, userKey: userKey, flow: wire.FlowUserFederation, resources: g.Resources, audiences: g.Audiences}.key()
 }
 
 func (b *Broker) export(ctx context.Context, c iam.Caller, g store.Grant) (exported, error) {

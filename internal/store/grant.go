@@ -167,33 +167,88 @@ func (s *Store) ImportGrants(gs []Grant, dry bool) (refused map[int]string, err 
 	err = s.write(func(t *tx) error {
 		refused = map[int]string{}
 		for i, g := range gs {
-			var live, pending int
-			if err := t.get([]any{&live}, `SELECT COUNT(*) FROM grants WHERE account = $1 AND grant_key = $2 AND state = 'active'
-				AND (refresh_token IS NOT NULL OR expires_at = 0 OR expires_at > {now})`, g.Account, g.Key); err != nil {
+			why, err := t.putWhereNoneIs(g)
+			if err != nil {
 				return err
 			}
-			if err := t.get([]any{&pending}, `SELECT COUNT(*) FROM revocations WHERE account = $1 AND grant_key = $2 AND state = 'pending'`, g.Account, g.Key); err != nil {
-				return err
-			}
-			if live > 0 {
-				refused[i] = "there is a live grant, " + g.Key + ": revoke it first if this one is to take its place"
-				continue
-			}
-			if pending > 0 {
-				refused[i] = "grant " + g.Key + " was revoked, and its vendor is still being told: try again when DescribeGrant has the receipt"
-				continue
-			}
-			_, err := t.putGrant(g)
-			if errors.Is(err, fault.NotFound) {
-				refused[i] = "its workload identity or provider was deleted, changed or frozen meanwhile, or the token vault was reset: try again"
-			} else if err != nil {
-				return err
+			if why != "" {
+				refused[i] = why
 			}
 		}
 		if dry || len(refused) > 0 {
 			return errUndo
 		}
 		return nil
+	})
+	if errors.Is(err, errUndo) {
+		err = nil
+	}
+	return refused, err
+}
+
+// putWhereNoneIs puts a grant, unless there is a live one of its key, or one that its vendor has still to be told of: then it says so.
+func (t *tx) putWhereNoneIs(g Grant) (refused string, err error) {
+	var live, pending int
+	if err := t.get([]any{&live}, `SELECT COUNT(*) FROM grants WHERE account = $1 AND grant_key = $2 AND state = 'active'
+		AND (refresh_token IS NOT NULL OR expires_at = 0 OR expires_at > {now})`, g.Account, g.Key); err != nil {
+		return "", err
+	}
+	if err := t.get([]any{&pending}, `SELECT COUNT(*) FROM revocations WHERE account = $1 AND grant_key = $2 AND state = 'pending'`, g.Account, g.Key); err != nil {
+		return "", err
+	}
+	switch {
+	case live > 0:
+		return "there is a live grant, " + g.Key + ": revoke it first if this one is to take its place", nil
+	case pending > 0:
+		return "grant " + g.Key + " was revoked, and its vendor is still being told: try again when DescribeGrant has the receipt", nil
+	}
+	_, err = t.putGrant(g)
+	if errors.Is(err, fault.NotFound) {
+		return "its workload identity or provider was deleted, changed or frozen meanwhile, or the token vault was reset: try again", nil
+	}
+	return "", err
+}
+
+// RekeyGrant puts to, sealed anew, in the place of from, whose user and key are other ones: in one transaction, so that there is always one of them. Consents in flight that
+// would renew from fail. The answer says why not; then nothing is written, and with dry neither. It is not done while from is being renewed or has changed,
+// while its user is frozen, nor while a vendor is told that another grant of his is over: whether that one may end shows by those that his key has.
+func (s *Store) RekeyGrant(from, to Grant, dry bool) (refused string, err error) {
+	err = s.write(func(t *tx) error {
+		var frozen, untold int
+		if err := t.get([]any{&frozen}, `SELECT COUNT(*) FROM freezes WHERE account = $1 AND kind = 'user' AND id = $2`, from.Account, from.UserKey); err != nil {
+			return err
+		}
+		if err := t.get([]any{&untold}, `SELECT COUNT(*) FROM revocations WHERE account = $1 AND user_key = $2 AND state = 'pending'`, from.Account, from.UserKey); err != nil {
+			return err
+		}
+		switch {
+		case frozen > 0:
+			refused = "its user was frozen meanwhile"
+			return errUndo
+		case untold > 0:
+			refused = "a vendor is still being told that another grant of its user is over: try again when that is done"
+			return errUndo
+		}
+		err := t.change(fault.ConcurrentModification, `DELETE FROM grants WHERE account = $1 AND grant_key = $2 AND version = $3 AND keyset = $4 AND user_key = $5
+			AND state = 'active' AND intent_at = 0`, from.Account, from.Key, from.Version, from.Keyset, from.UserKey)
+		if errors.Is(err, fault.ConcurrentModification) {
+			refused = "it changed meanwhile: try again"
+			return errUndo
+		}
+		if err != nil {
+			return err
+		}
+		if refused, err = t.putWhereNoneIs(to); err != nil {
+			return err
+		}
+		if dry || refused != "" {
+			return errUndo
+		}
+		if err := t.exec(`UPDATE authorization_sessions SET state = 'failed', device_poll_at = 0, reason = 'its grant was given to another user key meanwhile', code = NULL, version = version + 1
+			WHERE account = $1 AND grant_key = $2 AND state IN ('pending', 'authorized', 'exchanging')`, from.Account, from.Key); err != nil {
+			return err
+		}
+		return t.bumpEpoch(from.Account)
 	})
 	if errors.Is(err, errUndo) {
 		err = nil

@@ -56,6 +56,40 @@ func (v *Vault) ImportGrants(gs []store.Grant, dry bool) (refused map[int]string
 	return refused, err
 }
 
+// RekeyGrant has a grant go on under another key, for another user, whose readable form is userName: what was sealed for its old place is sealed for the new one. The answer
+// says why not; with dry nothing is changed in any case.
+func (v *Vault) RekeyGrant(ctx context.Context, from store.Grant, grantKey, userKey, userName string, dry bool) (refused string, err error) {
+	to := from
+	to.Key, to.UserKey, to.Keyset = grantKey, userKey, ""
+	for _, c := range []struct {
+		column string
+		sealed *[]byte
+	}{{"access_token", &to.AccessToken}, {"refresh_token", &to.RefreshToken}, {"proof_key", &to.ProofKey}} {
+		if *c.sealed == nil {
+			continue
+		}
+		plaintext, err := v.openTokens(ctx, grantPlace(from, c.column), *c.sealed)
+		if err != nil {
+			return "", err
+		}
+		*c.sealed, err = v.sealTokens(ctx, grantPlace(to, c.column), &to.Keyset, plaintext)
+		clear(plaintext)
+		if err != nil {
+			return "", err
+		}
+	}
+	if err := v.SealUserName(ctx, &to, userName); err != nil {
+		return "", err
+	}
+	defer v.grants.forget(key(from.Account, from.Key))
+	defer v.grants.forget(key(to.Account, to.Key))
+	refused, err = v.store.RekeyGrant(from, to, dry)
+	if refused != "" { // the keyset may be gone
+		v.written(from.Account, fault.ConcurrentModification)
+	}
+	return refused, err
+}
+
 // SealProofKey puts the key that the grant's tokens are bound to into g, sealed. Without one, they are bearer tokens.
 func (v *Vault) SealProofKey(ctx context.Context, g *store.Grant, proofKey secret.String) (err error) {
 	g.ProofKey = nil

@@ -35,7 +35,7 @@ func TestEncode(t *testing.T) {
 		"a required list is never null": {&ListWorkloadIdentitiesOutput{}, `{"workloadIdentities":[]}`},
 		"nor is one inside": {
 			&ListTrustedIssuersOutput{TrustedIssuers: []TrustedIssuer{{Issuer: "i", CreatedTime: at}}},
-			`{"trustedIssuers":[{"issuer":"i","audiences":[],"createdTime":1700000000.123}]}`,
+			`{"trustedIssuers":[{"issuer":"i","audiences":[],"userKeyClaims":[],"createdTime":1700000000.123}]}`,
 		},
 		"an empty list is not absent": {
 			&CreateWorkloadIdentityOutput{Name: "n", WorkloadIdentityArn: "a", AllowedResourceOauth2ReturnUrls: []string{}},

@@ -94,6 +94,7 @@ var extensionOperations = []operation{
 	{"DeleteRolePolicy", DeleteRolePolicyInput{}, DeleteRolePolicyOutput{}},
 	{"ImportGrants", ImportGrantsInput{}, ImportGrantsOutput{}},
 	{"ExportGrants", ExportGrantsInput{}, ExportGrantsOutput{}},
+	{"RekeyGrants", RekeyGrantsInput{}, RekeyGrantsOutput{}},
 	{"PutWebhook", PutWebhookInput{}, PutWebhookOutput{}},
 	{"ListWebhooks", ListWebhooksInput{}, ListWebhooksOutput{}},
 	{"DeleteWebhook", DeleteWebhookInput{}, DeleteWebhookOutput{}},

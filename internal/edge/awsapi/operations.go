@@ -106,6 +106,7 @@ func Extensions(c *control.Control, b *broker.Broker, a *admin.Admin) []Operatio
 		extension("RevokeGrants", 200, common, b.RevokeGrants),
 		extension("ImportGrants", 200, with(common, fault.Encryption, fault.Decryption), b.ImportGrants),
 		extension("ExportGrants", 200, read, b.ExportGrants),
+		extension("RekeyGrants", 200, with(common, fault.Encryption, fault.Decryption), b.RekeyGrants),
 		extension("ReportBadToken", 200, common, b.ReportBadToken),
 
 		extension("Freeze", 200, common, b.Freeze),
