@@ -18,7 +18,7 @@ type issuerAddCommand struct {
 	clientFlags
 	Issuer       string   `arg:"" help:"The claim iss, exactly as the issuer writes it."`
 	Audience     []string `help:"An audience (claim aud) that its JWTs must name; may be repeated." required:"" placeholder:"AUD"`
-	UserKeyClaim []string `help:"A claim that, with the issuer, makes its users; may be repeated, up to three. Without it they stay as they are: sub, of a new issuer." placeholder:"CLAIM"`
+	UserKeyClaim []string `help:"A claim by which, with the issuer, its users are known; may be repeated, up to three. Without it, as it was: sub, of a new issuer." placeholder:"CLAIM"`
 }
 
 func (c issuerAddCommand) Run(ctx context.Context, o output) error {
@@ -26,7 +26,7 @@ func (c issuerAddCommand) Run(ctx context.Context, o output) error {
 	if err := c.call(ctx, "PutTrustedIssuer", wire.PutTrustedIssuerInput{Issuer: c.Issuer, Audiences: c.Audience, UserKeyClaims: c.UserKeyClaim}, &out); err != nil {
 		return err
 	}
-	o.printf("trusted %s for %s; its users are made by %s\n", out.Issuer, strings.Join(out.Audiences, ", "), strings.Join(out.UserKeyClaims, ", "))
+	o.printf("trusted %s for %s; its users are known by %s\n", out.Issuer, strings.Join(out.Audiences, ", "), strings.Join(out.UserKeyClaims, ", "))
 	return nil
 }
 
@@ -38,7 +38,7 @@ func (c issuerListCommand) Run(ctx context.Context, o output) error {
 		return err
 	}
 	for _, i := range out.TrustedIssuers {
-		o.printf("%s\t%s\t%s\t%s\n", i.Issuer, strings.Join(i.Audiences, ","), strings.Join(i.UserKeyClaims, ","), i.CreatedTime.UTC().Format(time.RFC3339))
+		o.printf("%s\t%s\t%s\t%s\n", i.Issuer, strings.Join(i.Audiences, ","), i.CreatedTime.UTC().Format(time.RFC3339), strings.Join(i.UserKeyClaims, ","))
 	}
 	return nil
 }

@@ -296,7 +296,7 @@ func (w world) body(t *testing.T, e *testenv.Env, operation string) string {
 		"ImportGrants": `{"grants":[{"workloadName":"agent","resourceCredentialProviderName":"vendor","user":{"userId":"bob"},"scopes":["read"],` +
 			`"refreshToken":"planted-refresh-token-value"}]}`,
 		"ExportGrants":           `{"workloadName":"agent2"}`,
-		"RekeyGrants":            `{"from":{"userId":"alice"},"to":{"userId":"alice2"},"dryRun":true}`,
+		"RekeyGrants":            `{"from":{"userId":"zoe"},"to":{"userId":"zoe2"}}`,
 		"DescribeIssuer":         `{}`,
 		"QueryAudit":             `{"workloadName":"agent"}`,
 		"GetAuditCheckpoint":     `{}`,
