@@ -214,7 +214,7 @@ func (f *fixture) lastEvent() (last audit.Event) {
 	return last
 }
 
-// What is revoked, frozen or deleted on one replica bites on another within a second. A replica that is cut off from the database serves what it remembers for a second,
+// What is revoked, frozen, rekeyed or deleted on one replica bites on another within a second. A replica that is cut off from the database serves what it remembers for a second,
 // and nothing after it.
 func TestReplicasLearnWithinASecond(t *testing.T) {
 	for _, engine := range []string{"SQLite", "PostgreSQL"} {
@@ -261,6 +261,17 @@ func TestReplicasLearnWithinASecond(t *testing.T) {
 				a.must(err)
 				return out.AccessToken == ""
 			})
+
+			token = a.granted("carol")
+			within("a consent", func() bool { return b.token("carol") == token })
+			a.rekeyed(byID("carol"), byID("dave"))
+			within("the loss of a grant to another name", func() bool {
+				out, err := b.ask("carol")
+				a.must(err)
+				return out.AccessToken == ""
+			})
+			a.rekeyed(byID("dave"), byID("carol"))
+			within("its return", func() bool { out, err := b.ask("carol"); a.must(err); return out.AccessToken == token })
 
 			token = a.granted("alice")
 			within("a consent", func() bool { return b.token("alice") == token })
