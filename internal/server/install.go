@@ -121,7 +121,26 @@ func openVault(ctx context.Context, cfg Config, st *store.Store, kek *vault.KEK,
 	if err != nil {
 		return nil, fmt.Errorf("--external: %w", err)
 	}
-	return vault.New(ctx, vault.Config{Store: st, KEK: kek, External: external.New(elsewhere), Allowed: elsewhere, Metrics: metrics, Replicas: cfg.Database != ""})
+	return vault.New(ctx, vault.Config{Store: st, KEK: kek, External: external.New(elsewhere), Allowed: elsewhere, Metrics: metrics, Replicas: cfg.Database != "", Record: recordKeys(st, cfg.Region)})
+}
+
+// recordKeys records what becomes of keys that the server makes and removes by itself.
+func recordKeys(st *store.Store, region string) func(account, action, key string) error {
+	log, arns := audit.New(st), iam.ARNs{Region: region}
+	return func(account, action, key string) error {
+		return log.Record(audit.Event{
+			Account: account, Caller: arns.Extension(account, "server", "keys"), Action: action, Outcome: audit.Performed,
+			Resources: []string{arns.Extension(account, "issuer", "default")}, Reason: "key " + key,
+		})
+	}
+}
+
+// recordFirst records that the first account is made, with an administrator who may do everything.
+func (in *installation) recordFirst(cfg Config) error {
+	return audit.New(in.store).Record(audit.Event{
+		Account: cfg.AccountID, Caller: iam.ARNs{Region: cfg.Region}.Extension(cfg.AccountID, "server", "first-start"), Action: "credence:Bootstrap", Outcome: audit.Performed,
+		Resources: []string{iam.User(cfg.AccountID, vault.AdminUser)}, Reason: "by whoever administers the server: its first start",
+	})
 }
 
 // installShared opens an installation whose database replicas share. Its first account is made once, by whichever replica comes first; that one's data
@@ -193,6 +212,9 @@ func (in *installation) bootstrapShared(ctx context.Context, cfg Config) error {
 	if done, err := in.store.Bootstrapped(ctx); err != nil || done {
 		return err
 	}
+	if err := in.recordFirst(cfg); err != nil {
+		return err
+	}
 	if err := in.vault.CreateAccount(cfg.AccountID); err != nil && !errors.Is(err, fault.Conflict) {
 		return err
 	}
@@ -253,6 +275,9 @@ func makeKey(uri string) error {
 
 // bootstrap makes the first account with an administrator who may do everything.
 func (in *installation) bootstrap(ctx context.Context, cfg Config) error {
+	if err := in.recordFirst(cfg); err != nil {
+		return err
+	}
 	if err := in.vault.CreateAccount(cfg.AccountID); err != nil {
 		return err
 	}

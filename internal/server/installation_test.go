@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"testing"
 
+	"credence/internal/audit"
 	"credence/internal/secret"
 	"credence/internal/sigv4"
 	"credence/internal/telemetry"
@@ -189,4 +190,27 @@ func works(t *testing.T, in *installation, k key) bool {
 		return false
 	}
 	return c.Account == account && bytes.Equal(signing, sigv4.Derive(secret.New(k.secret), "20300101", "us-east-1", "bedrock-agentcore"))
+}
+
+// The first entry of an audit log is that there is somebody who may do everything.
+func TestFirstStartIsRecorded(t *testing.T) {
+	cfg := settings(t)
+	in := open(t, cfg)
+	batches, err := in.store.AuditBatches(t.Context(), account)
+	must(t, err)
+	if len(batches) != 1 || !strings.Contains(string(batches[0].Events), `"action":"credence:Bootstrap"`) || !strings.Contains(string(batches[0].Events), `"resources":["arn:aws:iam::`+account+`:user/admin"]`) {
+		t.Fatalf("%s", batches)
+	}
+	must(t, in.vault.RotateIssuerKeys(t.Context(), account, false))
+	batches, err = in.store.AuditBatches(t.Context(), account)
+	must(t, err)
+	keys, err := in.vault.IssuerKeys(t.Context(), account)
+	must(t, err)
+	for _, k := range keys {
+		if !slices.ContainsFunc(batches, func(b audit.Batch) bool {
+			return strings.Contains(string(b.Events), `"reason":"key `+k.Public.KeyID+`"`)
+		}) {
+			t.Errorf("key %s of the issuer is not recorded", k.Public.KeyID)
+		}
+	}
 }

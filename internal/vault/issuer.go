@@ -163,6 +163,9 @@ func (v *Vault) addIssuerKey(ctx context.Context, account string, alg jose.Signa
 	if k.Material, err = v.seal(ctx, issuerKeyPlace(k), material); err != nil {
 		return err
 	}
+	if err := v.record(account, "credence:CreateIssuerKey", k.ID); err != nil {
+		return err
+	}
 	defer v.issuers.forget(account)
 	return v.store.InsertIssuerKey(k, alone)
 }
@@ -231,6 +234,9 @@ func (v *Vault) renewIssuerKeys(ctx context.Context, account string) error {
 		if last := i+1 == len(rows) || rows[i+1].Algorithm != r.Algorithm; !last {
 			if now.Before(rows[i+1].SignsAt.Add(issuerKeyAfter)) {
 				continue
+			}
+			if err := v.record(account, "credence:DeleteIssuerKey", r.ID); err != nil {
+				return err
 			}
 			if err := v.store.DeleteIssuerKey(r); err != nil {
 				return err

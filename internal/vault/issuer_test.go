@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
+	"github.com/google/go-cmp/cmp"
 
 	"credence/internal/fault"
 	"credence/internal/provider"
@@ -154,7 +155,14 @@ func TestIssuerKeysRotate(t *testing.T) {
 		s, err := store.Open(context.Background(), store.Config{Path: filepath.Join(dir, "credence.db")})
 		must(t, err)
 		defer func() { must(t, s.Close()) }()
-		v, err := New(context.Background(), Config{Store: s, KEK: newKEK(t), Metrics: telemetry.New()})
+		recorded, refusal := map[string][]string{}, error(nil)
+		v, err := New(context.Background(), Config{Store: s, KEK: newKEK(t), Metrics: telemetry.New(), Record: func(account, action, key string) error {
+			if account != alpha {
+				t.Errorf("a key of %s", account)
+			}
+			recorded[action] = append(recorded[action], key)
+			return refusal
+		}})
 		must(t, err)
 		must(t, v.CreateAccount(alpha))
 		sign := func() string {
@@ -199,6 +207,26 @@ func TestIssuerKeysRotate(t *testing.T) {
 		must(t, err)
 		if len(rows) != 2 {
 			t.Errorf("%d rows are left", len(rows))
+		}
+		made, removed := recorded["credence:CreateIssuerKey"], recorded["credence:DeleteIssuerKey"]
+		for _, r := range rows {
+			if !slices.Contains(made, r.ID) || slices.Contains(removed, r.ID) {
+				t.Errorf("key %s, which is there: %v", r.ID, recorded)
+			}
+		}
+		if len(made) != len(removed)+len(rows) || !slices.Equal(removed, made[:len(removed)]) {
+			t.Errorf("recorded are %v", recorded)
+		}
+		// What cannot be recorded is not done.
+		refusal = errors.New("the disk is full")
+		time.Sleep(200 * 24 * time.Hour)
+		if err := v.RenewIssuerKeys(t.Context()); !errors.Is(err, refusal) {
+			t.Errorf("unrecorded: %v", err)
+		}
+		after, err := s.IssuerKeys(t.Context(), alpha)
+		must(t, err)
+		if diff := cmp.Diff(rows, after); diff != "" {
+			t.Errorf("unrecorded (-was +is):\n%s", diff)
 		}
 	})
 }

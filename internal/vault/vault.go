@@ -22,6 +22,7 @@ type Vault struct {
 	kek    *KEK
 	opened sync.Map // account → *keys
 	slots  sync.Map // account → *slot
+	record func(account, action, key string) error
 
 	began     time.Time    // what proofs count from
 	kekProof  atomic.Int64 // when the key-encryption key last opened, since began
@@ -55,6 +56,9 @@ type Config struct {
 	External ExternalSecrets // nil: no secret is kept elsewhere
 	Allowed  Allowed         // nil: no account may use a key that is elsewhere
 	Metrics  *telemetry.Metrics
+	// Record records, durably, what the vault is about to do with keys without being asked: the action, such as credence:CreateIssuerKey, and which key. An error is a
+	// refusal. nil: nothing is recorded, by tools that do nothing of the kind.
+	Record func(account, action, key string) error
 	// Replicas says that others write to the same database. Then Follow must run.
 	Replicas bool
 }
@@ -90,6 +94,9 @@ func New(ctx context.Context, cfg Config) (*Vault, error) {
 		}),
 	}
 	e.vanished = v.forgetKeys
+	if v.record = cfg.Record; v.record == nil {
+		v.record = func(string, string, string) error { return nil }
+	}
 	v.callers.shared = true // found by access key
 	sealed, err := cfg.Store.Meta(ctx, keyCheck)
 	if errors.Is(err, fault.NotFound) {
