@@ -29,7 +29,7 @@ var layers = [][]string{
 }
 
 // testOnly are imported by tests, and by each other, but by nothing that ships.
-var testOnly = []string{"internal/fakeidp", "internal/testenv", "internal/wire/wiretest", "internal/conformance", "internal/e2e", "internal/torture", "internal/bench", "internal/testvault", "internal/testpostgres", "internal"}
+var testOnly = []string{"internal/fakeidp", "internal/testenv", "internal/wire/wiretest", "internal/conformance", "internal/e2e", "internal/torture", "internal/bench", "internal/testvault", "internal/testpostgres", "internal/testca", "internal"}
 
 // reserved are the libraries that one package alone may use: what must be right in one place is in one place.
 var reserved = map[string][]string{
@@ -47,6 +47,7 @@ var reserved = map[string][]string{
 	"go.opentelemetry.io/otel":              {"internal/telemetry"},
 	"golang.org/x/mod":                      {"internal/tlog"},
 	"filippo.io/torchwood":                  {"internal/tlog"},
+	"github.com/spiffe":                     {"internal/workload"},
 	"math/rand":                             nil,
 }
 
