@@ -31,6 +31,7 @@ var tables = []table{
 	{"principal_policies", []string{"account", "principal", "name"}},
 	{"access_keys", []string{"access_key_id"}},
 	{"trusted_issuers", []string{"account", "issuer"}},
+	{"trust_bundles", []string{"account", "domain"}},
 	{"token_vaults", []string{"account", "id"}},
 	{"workload_identities", []string{"account", "name"}},
 	{"oauth2_providers", []string{"account", "name"}},

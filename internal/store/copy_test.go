@@ -50,6 +50,8 @@ func fill(t *testing.T, s *Store, grants int) {
 	must(t, err)
 	_, err = s.PutTrustedIssuer(TrustedIssuer{alpha, "https://idp/é", []string{"a"}, []string{"tid", "oid"}, noon})
 	must(t, err)
+	_, err = s.PutTrustBundle(TrustBundle{alpha, "acme.example", []byte{48, 0}, noon, noon})
+	must(t, err)
 	must(t, s.InsertIssuerKey(issuerKey(alpha, "RS256", 1), false))
 	w, p := withParents(t, s)
 	for _, name := range []string{"B", "a", "_", "ä", "Z-1", "z.1"} {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"credence/internal/fault"
@@ -133,7 +134,7 @@ func (t *tx) within(account, table string, most int) error {
 		return err
 	}
 	if n > most {
-		return fault.New(fault.Quota, "Account %s may have %d %s, and has them: delete one", account, most, table)
+		return fault.New(fault.Quota, "Account %s may have %d %s, and has them: delete one", account, most, strings.ReplaceAll(table, "_", " "))
 	}
 	return nil
 }

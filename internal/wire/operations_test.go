@@ -57,6 +57,9 @@ var operations = []operation{
 var extensionOperations = []operation{
 	{"PutTrustedIssuer", PutTrustedIssuerInput{}, PutTrustedIssuerOutput{}},
 	{"ListTrustedIssuers", ListTrustedIssuersInput{}, ListTrustedIssuersOutput{}},
+	{"PutTrustBundle", PutTrustBundleInput{}, PutTrustBundleOutput{}},
+	{"ListTrustBundles", ListTrustBundlesInput{}, ListTrustBundlesOutput{}},
+	{"DeleteTrustBundle", DeleteTrustBundleInput{}, DeleteTrustBundleOutput{}},
 	{"PutCeiling", PutCeilingInput{}, PutCeilingOutput{}},
 	{"GetCeiling", GetCeilingInput{}, GetCeilingOutput{}},
 	{"DeleteCeiling", DeleteCeilingInput{}, DeleteCeilingOutput{}},

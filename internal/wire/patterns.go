@@ -33,6 +33,7 @@ var patterns = map[string]*pattern{
 	"httpMethod":                      {source: `[A-Za-z0-9!#$%&'*+.^_|~-]+`},
 	"dpopNonce":                       {source: `[\x21\x23-\x5B\x5D-\x7E]+`},
 	"principalName":                   {source: `[A-Za-z0-9_+=,.@-]+`},
+	"trustDomain":                     {source: `[a-z0-9._-]+`},
 	"accessKeyId":                     {source: `[A-Z0-9_]+`},
 	"claimName":                       {source: `[A-Za-z0-9_.:#-]+`},
 	"kmsKeyArn":                       {source: `arn:aws(|-cn|-us-gov):kms:[a-zA-Z0-9-]*:[0-9]{12}:key/[a-zA-Z0-9-]{36}`},

@@ -66,6 +66,22 @@ type AssumeRoleWithWebIdentityOutput struct {
 	SourceIdentity              *string            `json:"SourceIdentity"`
 }
 
+// AssumeRoleWithCertificateInput is the request of AssumeRoleWithCertificate, which AWS does not have; the certificate is that of the TLS connection.
+type AssumeRoleWithCertificateInput struct {
+	RoleArn         string  `json:"RoleArn" wire:"required,len=20..2048,pattern=roleArn"`
+	RoleSessionName string  `json:"RoleSessionName" wire:"required,len=2..64,pattern=principalName"`
+	Policy          *string `json:"Policy" wire:"len=1..2048"`
+	DurationSeconds *int32  `json:"DurationSeconds" wire:"range=900..43200"` // default 3600, or the role's maximum
+}
+
+// AssumeRoleWithCertificateOutput is the answer of AssumeRoleWithCertificate. SubjectFromCertificate is the SPIFFE ID.
+type AssumeRoleWithCertificateOutput struct {
+	Credentials            SessionCredentials `json:"Credentials"`
+	SubjectFromCertificate string             `json:"SubjectFromCertificate"`
+	AssumedRoleUser        AssumedRoleUser    `json:"AssumedRoleUser"`
+	TrustDomain            string             `json:"TrustDomain"`
+}
+
 // AssumeRoleInput is the request of AssumeRole.
 type AssumeRoleInput struct {
 	RoleArn         string       `json:"RoleArn" wire:"required,len=20..2048,pattern=roleArn"`

@@ -22,6 +22,7 @@ import (
 	"credence/internal/edge/awsapi"
 	"credence/internal/fakeidp"
 	"credence/internal/server"
+	"credence/internal/testca"
 	"credence/internal/testenv"
 )
 
@@ -241,6 +242,9 @@ func (w world) body(t *testing.T, e *testenv.Env, operation string) string {
 		"UntagResource":              ``,
 		"ListTagsForResource":        ``,
 		"CreateDpopProof":            `{"workloadIdentityToken":"` + w.wat + `","resourceCredentialProviderName":"bound","accessToken":"` + w.bound + `","htm":"GET","htu":"https://api.example/x"}`,
+		"PutTrustBundle":             `{"trustDomain":"acme.example","certificates":"` + strings.ReplaceAll(testca.New(t).PEM(), "\n", `\n`) + `"}`,
+		"ListTrustBundles":           `{}`,
+		"DeleteTrustBundle":          `{"trustDomain":"acme.example"}`,
 		"PutTrustedIssuer":           `{"issuer":"https://idp.example","audiences":["a"]}`,
 		"ListTrustedIssuers":         `{}`,
 		"DeleteTrustedIssuer":        `{"issuer":"https://idp.example"}`,

@@ -131,6 +131,16 @@ CREATE TABLE trusted_issuers (
     PRIMARY KEY (account, issuer)
 );
 
+-- CA certificates of SPIFFE trust domains, in DER, one behind the other.
+CREATE TABLE trust_bundles (
+    account      TEXT NOT NULL,
+    domain       TEXT NOT NULL,
+    certificates BYTEA NOT NULL,
+    created_at   BIGINT NOT NULL,
+    updated_at   BIGINT NOT NULL,
+    PRIMARY KEY (account, domain)
+);
+
 CREATE TABLE token_vaults (
     account     TEXT NOT NULL,
     id          TEXT NOT NULL,

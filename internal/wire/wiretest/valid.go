@@ -25,6 +25,7 @@ var Examples = map[string]struct{ Match, Mismatch string }{
 	"tokenEndpointAuthMethod":         {"client_secret_post", "private_key_jwt"},
 	"principalName":                   {"Build+Bot=1,a.b@c-d_e", "a/b"},
 	"accessKeyId":                     {"AKIAIOSFODNN7EXAMPLE", "akiaiosfodnn7example"},
+	"trustDomain":                     {"acme.example", "Acme.example"},
 	"claimName":                       {"x5t#S256", "a b"},
 	"kmsKeyId":                        {"01234567-89ab-cdef-0123-456789abcdef", "arn:aws:kms:us-east-1:123456789012:alias/a"},
 	"kmsKeyArn":                       {"arn:aws-cn:kms:cn-north-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef", "arn:aws:kms:us-east-1:123456789012:alias/a"},
