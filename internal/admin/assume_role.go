@@ -16,6 +16,7 @@ import (
 	"credence/internal/store"
 	"credence/internal/vault"
 	"credence/internal/wire"
+	"credence/internal/workload"
 )
 
 // WebIdentities verify web identity tokens; *workload.Verifier does.
@@ -96,6 +97,42 @@ func (a *Admin) AssumeRoleWithWebIdentity(ctx context.Context, c iam.Caller, in 
 		out.SourceIdentity = &s.sourceIdentity
 	}
 	return out, nil
+}
+
+// errNoCertificate tells nothing of roles; without a certificate none is looked at.
+var errNoCertificate = fault.New(fault.MissingSignature, "No client certificate came with this connection: "+
+	"AssumeRoleWithCertificate needs one, on a TLS connection that ends at Credence itself, and not at a proxy before it")
+
+// AssumeRoleWithCertificate gives whoever has an X.509-SVID of a trust domain that a role trusts credentials of a session of that role. c is nobody: the request is not
+// signed, but its connection has the certificate.
+func (a *Admin) AssumeRoleWithCertificate(ctx context.Context, c iam.Caller, in *wire.AssumeRoleWithCertificateInput) (*wire.AssumeRoleWithCertificateOutput, error) {
+	if len(c.Certificates) == 0 {
+		return nil, errNoCertificate
+	}
+	r, trust, err := a.trustedRole(ctx, in.RoleArn)
+	if errors.Is(err, fault.NotFound) {
+		return nil, notAuthorized(iam.AssumeRoleWithCertificate, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	certificate, err := workload.VerifyCertificate(c.Certificates, a.authorities(ctx, r.Account, trust), time.Now())
+	if errors.Is(err, fault.Unauthorized) {
+		return nil, notAuthorized(iam.AssumeRoleWithCertificate, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s := session{role: r, name: in.RoleSessionName, seconds: in.DurationSeconds, most: maxSession(r), policy: in.Policy, issuer: certificate.Bundle, subject: certificate.URIs[0]}
+	decision := trust.Evaluate(&iam.TrustRequest{Certificate: certificate, SessionName: s.name, SourceIP: c.SourceIP, Secure: c.Secure, Region: a.ARNs.Region})
+	c.ARN = "certificate:" + strconv.Quote(s.subject)
+	credentials, err := a.beginSession(ctx, c, iam.AssumeRoleWithCertificate, s, decision)
+	if err != nil {
+		return nil, err
+	}
+	return &wire.AssumeRoleWithCertificateOutput{
+		Credentials: describeCredentials(credentials), SubjectFromCertificate: s.subject, AssumedRoleUser: assumedRoleUser(s), TrustDomain: s.issuer,
+	}, nil
 }
 
 // beginSession is for a stranger of whom a trust policy has decided. The credentials are made first, so that what is recorded names them, and told last.

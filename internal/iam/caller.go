@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"crypto/x509"
 	"net/netip"
 	"time"
 
@@ -34,6 +35,10 @@ type Caller struct {
 	Boundary *Policy // permissions boundary: what it does not allow is denied; nil when there is none
 	// Session is of a role session, and nil of a user.
 	Session *Session
+
+	// Certificates are those that the client of the TLS connection presented, its own first. Nobody has verified more than that it has the key. Only who needs no
+	// signature has any.
+	Certificates []*x509.Certificate
 
 	Span *telemetry.Span // of this request; nil when it is not traced
 }

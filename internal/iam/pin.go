@@ -80,6 +80,8 @@ func (p *pattern) pins() bool {
 		return false
 	case strings.HasPrefix(prefix, "repository_owner:"), strings.HasPrefix(prefix, "repository_owner_id:"): // of GitHub: whose, but not which
 		return false
+	case strings.HasPrefix(prefix, "spiffe://") && strings.Count(prefix, "/") < 4: // of SPIFFE: all of a trust domain
+		return !wild
 	}
 	parts := strings.FieldsFunc(prefix, func(c rune) bool { return strings.ContainsRune(delimiters, c) })
 	return !wild || len(parts) >= 2 && strings.ContainsAny(prefix[len(prefix)-1:], delimiters)

@@ -25,7 +25,7 @@ var trustActions = []string{AssumeRole, AssumeRoleWithWebIdentity, AssumeRoleWit
 //
 //   - {"Federated": "https://issuer.example"}, or with AWS's arn:aws:iam::ACCOUNT:oidc-provider/issuer.example: whoever brings a JWT of this issuer
 //     (sts:AssumeRoleWithWebIdentity). Condition keys issuer.example:CLAIM are its claims. A statement names one issuer.
-//   - {"X509": "NAME"}: whoever proves an X.509 certificate of the trust bundle NAME (sts:AssumeRoleWithCertificate). Condition keys x509:SAN/URI (a SPIFFE ID is
+//   - {"X509": "TRUST_DOMAIN"}: whoever proves an X.509 certificate of the trust bundle of a SPIFFE trust domain (sts:AssumeRoleWithCertificate). Condition keys x509:SAN/URI (a SPIFFE ID is
 //     one), x509:SAN/DNS, which have many values, and x509:Subject/CN.
 //   - {"AWS": "ARN"}: a user, or the sessions of a role, or with arn:aws:iam::ACCOUNT:root every principal of the account (sts:AssumeRole).
 //   - "*", in a statement that denies.
@@ -185,8 +185,8 @@ func (r *reader) principal(n *node, account string) (p principal, err error) {
 		case "Federated":
 			name, err = r.issuer(n, name, account)
 		case "X509":
-			if name == "" || strings.ContainsAny(name, "*?") {
-				err = r.fail(n.offset, "X509 must be the name of a trust bundle, not %q", name)
+			if name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789.-_") != "" {
+				err = r.fail(n.offset, "X509 must be a SPIFFE trust domain, as acme.example, not %q", name)
 			}
 		case "AWS":
 			if !assumes(account, name) {
@@ -238,7 +238,7 @@ type TrustRequest struct {
 
 // Certificate is what a verified X.509 certificate says.
 type Certificate struct {
-	Bundle    string // name of the trust bundle it chains to
+	Bundle    string // the trust domain of the trust bundle it chains to
 	URIs, DNS []string
 	CN        string
 }

@@ -57,6 +57,7 @@ func TestTrustPolicyPinsSubjects(t *testing.T) {
 		"every service account":          sub("StringLike", `"system:serviceaccount:*"`),
 		"every project of GitLab":        sub("StringLike", `"project_path:*"`),
 		"every trust domain":             sub("StringLike", `"spiffe://*"`),
+		"all of a trust domain":          sub("StringLike", `"spiffe://acme.example/*"`),
 		"one good value and one bad":     sub("StringLike", `["repo:acme/app:ref:refs/heads/*","repo:*"]`),
 		"StringNotEquals":                sub("StringNotEquals", `"repo:evil/app:ref:refs/heads/main"`),
 		"StringNotLike":                  sub("StringNotLike", `"repo:evil/*"`),
@@ -138,6 +139,7 @@ func TestParseTrustPolicyRefuses(t *testing.T) {
 		"a key of policies":          statement(`{"Effect":"Allow","Principal":{"Federated":"https://issuer.example"},"Action":"sts:AssumeRoleWithWebIdentity","Condition":{"StringEquals":{"aws:username":"x"}}}`),
 		"every certificate":          statement(`{"Effect":"Allow","Principal":{"X509":"spire"},"Action":"sts:AssumeRoleWithCertificate"}`),
 		"every SPIFFE ID":            statement(`{"Effect":"Allow","Principal":{"X509":"spire"},"Action":"sts:AssumeRoleWithCertificate","Condition":{"ForAnyValue:StringLike":{"x509:SAN/URI":"spiffe://*"}}}`),
+		"all of a bundle":            statement(`{"Effect":"Allow","Principal":{"X509":"acme.example"},"Action":"sts:AssumeRoleWithCertificate","Condition":{"ForAnyValue:StringLike":{"x509:SAN/URI":"spiffe://acme.example/*"}}}`),
 		"certificates by name only":  statement(`{"Effect":"Allow","Principal":{"X509":"spire"},"Action":"sts:AssumeRoleWithCertificate","Condition":{"StringEquals":{"x509:Subject/CN":"agent"}}}`),
 	} {
 		if _, err := ParseTrustPolicy(trustAccount, []byte(doc), TrustPinnedSubjects); err == nil {

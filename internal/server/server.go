@@ -120,7 +120,17 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		return nil, err
 	}
 	s.FirstStart, s.Vault = s.installed.first, s.installed.vault
-	return s, s.build(metrics, public, private)
+	if err := s.build(metrics, public, private); err != nil {
+		return s, err
+	}
+	if cfg.TLSCert != "" {
+		for _, l := range s.listeners {
+			if l.http.TLSConfig, err = s.tlsConfig(l == public); err != nil {
+				return s, fmt.Errorf("--tls-cert: %w", err)
+			}
+		}
+	}
+	return s, nil
 }
 
 // build makes every part, in the order in which they depend on each other.
@@ -309,7 +319,7 @@ func (s *Server) Run(ctx context.Context) error {
 	for _, l := range s.listeners {
 		go func() {
 			if l.tls {
-				failed <- l.http.ServeTLS(l, s.cfg.TLSCert, s.cfg.TLSKey)
+				failed <- l.http.ServeTLS(l, "", "")
 			} else {
 				failed <- l.http.Serve(l)
 			}

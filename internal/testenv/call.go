@@ -69,7 +69,7 @@ func (p Principal) Sign(path, body, service string, at time.Time, edit ...func(*
 // Do sends a request as it is.
 func (e *Env) Do(req *http.Request) Answer {
 	e.T.Helper()
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := e.Client.Do(req)
 	if err != nil {
 		e.T.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func (e *Env) Do(req *http.Request) Answer {
 // Metric is the value of a counter as /metrics words it, 0 when it is not there.
 func (e *Env) Metric(series string) int {
 	e.T.Helper()
-	resp, err := http.Get(e.URL + "/metrics")
+	resp, err := e.Client.Get(e.URL + "/metrics")
 	if err != nil {
 		e.T.Fatal(err)
 	}

@@ -41,6 +41,8 @@ type Env struct {
 	Config server.Config
 	// Vendor is a vendor with the client ClientID and ClientSecret.
 	Vendor *fakeidp.Vendor
+	// Client reaches the server; http.DefaultClient, which no certificate of a test convinces, unless it is changed.
+	Client *http.Client
 	// Admin is the first administrator.
 	Admin Principal
 
@@ -60,7 +62,7 @@ const (
 // Start runs a server with --dev for the test's lifetime; edit may change its configuration.
 func Start(t testing.TB, edit ...func(*server.Config)) *Env {
 	t.Helper()
-	e := &Env{T: t, Vendor: fakeidp.Start(t), traces: newReceiver(t)}
+	e := &Env{T: t, Vendor: fakeidp.Start(t), Client: http.DefaultClient, traces: newReceiver(t)}
 	e.Vendor.AddClient(fakeidp.Client{ID: ClientID, Secret: ClientSecret})
 	e.Plant(e.Vendor.Mark, ClientSecret)
 	e.Config = server.Config{
@@ -240,7 +242,7 @@ func (e *Env) lookForSecrets() {
 	}
 	check("the log", []byte(e.log.String()))
 	check("the spans", e.traces.exported())
-	if resp, err := http.Get(e.URL + "/metrics"); err == nil {
+	if resp, err := e.Client.Get(e.URL + "/metrics"); err == nil {
 		text, _ := io.ReadAll(resp.Body)
 		_ = resp.Body.Close()
 		check("the metrics", text)

@@ -1,6 +1,7 @@
 package door
 
 import (
+	"crypto/x509"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -46,4 +47,17 @@ func SourceIP(r *http.Request, trusted []netip.Prefix) netip.Addr {
 		source = a.Unmap()
 	}
 	return source
+}
+
+// Certificates are those that the client of a TLS connection presented, its own first; nobody's when the connection is a trusted proxy's, whose certificate says nothing of
+// whom it passes on. No header stands for them.
+func Certificates(r *http.Request, trusted []netip.Prefix) []*x509.Certificate {
+	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
+		return nil
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(peer.Addr().Unmap()) }) {
+		return nil
+	}
+	return r.TLS.PeerCertificates
 }

@@ -21,7 +21,9 @@ func Operations(a *admin.Admin) []Operation {
 	keyless.Unsigned = true
 	// What the caller is told of: to assume a role needs no other word from STS.
 	keyless.codes = map[fault.Kind]string{fault.ExpiredCaller: "ExpiredTokenException", fault.Throttled: "IDPCommunicationError"}
-	return []Operation{whoami, operation("GetWebIdentityToken", webIdentityToken, a.GetWebIdentityToken), operation("AssumeRole", assumeRole, a.AssumeRole), keyless}
+	certified := operation("AssumeRoleWithCertificate", roleWithCertificate, a.AssumeRoleWithCertificate)
+	certified.Unsigned = true
+	return []Operation{whoami, operation("GetWebIdentityToken", webIdentityToken, a.GetWebIdentityToken), operation("AssumeRole", assumeRole, a.AssumeRole), keyless, certified}
 }
 
 // perAddress is how many requests a second without a signature one address may send of an operation.
@@ -126,6 +128,14 @@ func roleWithWebIdentity(form url.Values) (in *wire.AssumeRoleWithWebIdentityInp
 		return nil, err
 	}
 	return in, refuseUnserved(form, "PolicyArns", "ProviderId")
+}
+
+func roleWithCertificate(form url.Values) (in *wire.AssumeRoleWithCertificateInput, err error) {
+	in = &wire.AssumeRoleWithCertificateInput{RoleArn: form.Get("RoleArn"), RoleSessionName: form.Get("RoleSessionName"), Policy: given(form, "Policy")}
+	if in.DurationSeconds, err = duration(form); err != nil {
+		return nil, err
+	}
+	return in, refuseUnserved(form, "PolicyArns", "Tags", "SourceIdentity")
 }
 
 // member is the name of a list's element, counted from 0; the protocol counts from 1.

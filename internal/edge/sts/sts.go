@@ -166,7 +166,7 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, requestID string, 
 
 // answerStranger takes a request without a signature to its operation. There is no account yet that it could count for, so its address does.
 func (d *Door) answerStranger(r *http.Request, op *row, form url.Values, requestID string) (any, error) {
-	c := iam.Caller{RequestID: requestID, SourceIP: door.SourceIP(r, d.TrustedProxies), Secure: door.Secure(r, d.TrustedProxies)}
+	c := iam.Caller{RequestID: requestID, SourceIP: door.SourceIP(r, d.TrustedProxies), Secure: door.Secure(r, d.TrustedProxies), Certificates: door.Certificates(r, d.TrustedProxies)}
 	if err := door.AddressWithinRate(op.addresses, op.throttled, c.SourceIP); err != nil {
 		return nil, err
 	}
@@ -195,7 +195,7 @@ func (d *Door) match(form url.Values) (*row, error) {
 	}
 	op, ok := d.rows[action]
 	if v := form.Get("Version"); !ok || v != version {
-		return nil, fault.New(fault.UnknownOperation, "Could not find operation %.100q for version %.20q: Credence serves AssumeRole, AssumeRoleWithWebIdentity, GetCallerIdentity and GetWebIdentityToken of version %s", action, v, version)
+		return nil, fault.New(fault.UnknownOperation, "Could not find operation %.100q for version %.20q: Credence serves AssumeRole, AssumeRoleWithCertificate, AssumeRoleWithWebIdentity, GetCallerIdentity and GetWebIdentityToken of version %s", action, v, version)
 	}
 	return op, nil
 }

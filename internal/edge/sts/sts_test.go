@@ -23,6 +23,7 @@ import (
 	"credence/internal/audit"
 	"credence/internal/edge/sts"
 	"credence/internal/server"
+	"credence/internal/testca"
 	"credence/internal/testenv"
 )
 
@@ -34,6 +35,7 @@ var forms = map[string]string{
 	"AssumeRole":        "Action=AssumeRole&Version=2011-06-15&RoleSessionName=me&RoleArn=arn:aws:iam::" + testenv.Account + ":role/operator",
 	// The token comes last, and is the caller's.
 	"AssumeRoleWithWebIdentity": "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleSessionName=me&RoleArn=arn:aws:iam::" + testenv.Account + ":role/agent&WebIdentityToken=",
+	"AssumeRoleWithCertificate": "Action=AssumeRoleWithCertificate&Version=2011-06-15&RoleSessionName=me&RoleArn=arn:aws:iam::" + testenv.Account + ":role/certified",
 	"GetWebIdentityToken":       "Action=GetWebIdentityToken&Version=2011-06-15&Audience.member.1=https%3A%2F%2Fapi.example&SigningAlgorithm=RS256",
 }
 
@@ -157,7 +159,10 @@ func TestGetCallerIdentity(t *testing.T) {
 
 // Every operation of the table, by a caller without rights: AccessDenied and one audit record, but where everyone may.
 func TestDenyAllSweep(t *testing.T) {
-	e := testenv.Start(t)
+	e, ca := startTLS(t)
+	root := testca.New(t)
+	putBundle(t, e.Admin, trustDomain, root)
+	newRole(t, e, "certified", certified(trustDomain, spiffeID))
 	nobody := e.NewUser(testenv.Account, "nobody", "")
 	newRole(t, e, "agent", federated(e, "agent"))
 	newRole(t, e, "operator", `{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::`+testenv.Account+`:root"},"Action":"sts:AssumeRole"}`)
@@ -173,7 +178,10 @@ func TestDenyAllSweep(t *testing.T) {
 			}
 			before := len(e.Audit(testenv.Account))
 			body := body
-			if op.Unsigned { // who comes is who the token says
+			e.Client = ca.Client(t, nil)
+			if op.Name == "AssumeRoleWithCertificate" { // who comes is who the certificate says
+				e.Client = ca.Client(t, root.SVID(t, map[bool]string{false: "spiffe://acme.example/nobody", true: spiffeID}[allowed]))
+			} else if op.Unsigned { // who comes is who the token says
 				body += url.QueryEscape(webToken(e, map[bool]string{false: "nobody", true: "agent"}[allowed]))
 			}
 			a := post(e, p, body)
