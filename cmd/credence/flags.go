@@ -35,6 +35,10 @@ type cli struct {
 	Restore   restoreCommand   `cmd:"" help:"Make an installation from a backup."`
 	Admin     adminCommand     `cmd:"" help:"Mend an installation that is not running."`
 	Version   versionCommand   `cmd:"" help:"Print the version."`
+
+	// Callers without keys that have a certificate.
+	TrustBundle       trustBundleCommand       `cmd:"" help:"CAs of SPIFFE trust domains, whose certificates roles can trust."`
+	CredentialProcess credentialProcessCommand `cmd:"" help:"Be the credential_process of AWS tools for a workload that has an X.509-SVID."`
 }
 
 const helpKEK = "URI of the key-encryption key: file:PATH of a master key file, or of a symmetric key at a key management service (awskms://, gcpkms://, azurekeyvault://, openbao://). Default: master.key in the data directory."

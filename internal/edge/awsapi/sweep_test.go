@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"filippo.io/age"
@@ -192,6 +193,18 @@ func (w world) arn(path string) string {
 // keyARN is that of a key of the world's account.
 func (w world) keyARN(id string) string { return "arn:aws:kms:us-east-1:" + w.Account + ":key/" + id }
 
+var (
+	oneAuthority sync.Once
+	authorityPEM string
+)
+
+// authority is a certificate of a CA, the same one for all.
+func authority(t *testing.T) string {
+	t.Helper()
+	oneAuthority.Do(func() { authorityPEM = testca.New(t).PEM() })
+	return authorityPEM
+}
+
 // body is a valid body of an operation.
 func (w world) body(t *testing.T, e *testenv.Env, operation string) string {
 	t.Helper()
@@ -242,7 +255,7 @@ func (w world) body(t *testing.T, e *testenv.Env, operation string) string {
 		"UntagResource":              ``,
 		"ListTagsForResource":        ``,
 		"CreateDpopProof":            `{"workloadIdentityToken":"` + w.wat + `","resourceCredentialProviderName":"bound","accessToken":"` + w.bound + `","htm":"GET","htu":"https://api.example/x"}`,
-		"PutTrustBundle":             `{"trustDomain":"acme.example","certificates":"` + strings.ReplaceAll(testca.New(t).PEM(), "\n", `\n`) + `"}`,
+		"PutTrustBundle":             `{"trustDomain":"acme.example","certificates":"` + strings.ReplaceAll(authority(t), "\n", `\n`) + `"}`,
 		"ListTrustBundles":           `{}`,
 		"DeleteTrustBundle":          `{"trustDomain":"acme.example"}`,
 		"PutTrustedIssuer":           `{"issuer":"https://idp.example","audiences":["a"]}`,
