@@ -3,7 +3,12 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"sync/atomic"
+	"time"
 )
+
+// A handshake waits this long for the database at most: probes of liveness must not depend on it.
+const askTime = time.Second
 
 // tlsConfig is what a listener speaks TLS by. One that serves STS asks clients for a certificate, and needs none; who it is of, and whether it is good, is looked at with each
 // request, so that neither a session that is resumed nor a connection that stays open has more than one that begins. No client is asked before there is somebody to
@@ -19,15 +24,23 @@ func (s *Server) tlsConfig(asks bool) (*tls.Config, error) {
 	}
 	asking := plain.Clone()
 	asking.ClientAuth = tls.RequestClientCert
+	var begun atomic.Bool // there was somebody to trust
 	plain.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		some, err := s.installed.store.HasTrustBundles(context.WithoutCancel(hello.Context()))
-		if err != nil {
-			s.cfg.Log.Error("whether there are trust bundles is not known", "cause", err.Error())
-		}
-		if some || err != nil {
+		if begun.Load() {
 			return asking, nil
 		}
-		return nil, nil
+		ctx, cancel := context.WithTimeout(hello.Context(), askTime)
+		defer cancel()
+		some, err := s.installed.store.HasTrustBundles(ctx)
+		if err != nil { // to ask in vain harms less
+			s.cfg.Log.Debug("whether there are trust bundles is not known", "cause", err.Error())
+			return asking, nil
+		}
+		if !some {
+			return nil, nil
+		}
+		begun.Store(true)
+		return asking, nil
 	}
 	return plain, nil
 }
