@@ -39,7 +39,7 @@ func TestTrustBundleCommands(t *testing.T) {
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", filepath.Join(e.Config.DataDir, "credentials"))
 	t.Setenv("CREDENCE_ENDPOINT", e.URL)
 	root := testca.New(t)
-	bundle := file(t, "bundle.pem", root.PEM())
+	bundle := root.File(t)
 	for _, c := range []struct {
 		args []string
 		code int
@@ -88,7 +88,7 @@ func TestCredentialProcess(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return []string{"credential-process", role, "--endpoint", e.URL, "--server-ca", file(t, "ca.pem", ca.PEM()), "--certificate", file(t, "svid.pem", chain),
+		return []string{"credential-process", role, "--endpoint", e.URL, "--server-ca", ca.File(t), "--certificate", file(t, "svid.pem", chain),
 			"--private-key", file(t, "svid_key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))), "--duration", "15m"}
 	}
 	if code, out, errs := credence(t, args("spiffe://acme.example/other")...); code != 1 || out != "" || !strings.Contains(errs, "Not authorized to perform sts:AssumeRoleWithCertificate (AccessDenied)") {
@@ -102,7 +102,7 @@ func TestCredentialProcess(t *testing.T) {
 		t.Setenv(name, "")
 	}
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
-	t.Setenv("AWS_CA_BUNDLE", file(t, "server.pem", ca.PEM()))
+	t.Setenv("AWS_CA_BUNDLE", ca.File(t))
 	cfg, err := config.LoadDefaultConfig(context.Background(), config.WithBaseEndpoint(e.URL))
 	if err != nil {
 		t.Fatal(err)

@@ -1,63 +1,35 @@
 package e2e
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
-	"math/big"
-	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/security"
 	"github.com/chromedp/chromedp"
 
 	"credence/internal/fakeidp"
 	"credence/internal/server"
+	"credence/internal/testca"
 	"credence/internal/testenv"
 )
 
-// certificate makes a certificate for 127.0.0.1 that vouches for itself, and gives its files.
-func certificate(t *testing.T) (cert, key string) {
+// certificate makes a certificate for 127.0.0.1, and gives its files and that of its CA.
+func certificate(t *testing.T) (cert, key, authority string) {
 	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	privateDER, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for path, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: privateDER}} {
-		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return cert, key
+	ca := testca.New(t)
+	cert, key = ca.Server(t)
+	return cert, key, ca.File(t)
 }
 
-// trust makes a browser accept a certificate.
-func trust(t *testing.T, b *testenv.Browser, cert string) {
+// trust makes a browser accept the certificates of a CA.
+func trust(t *testing.T, b *testenv.Browser, authority string) {
 	t.Helper()
-	text, err := os.ReadFile(cert)
+	text, err := os.ReadFile(authority)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,17 +45,17 @@ func trust(t *testing.T, b *testenv.Browser, cert string) {
 func TestDoorHeaders(t *testing.T) {
 	t.Parallel()
 	for _, secure := range []bool{false, true} {
-		name, cert, key := "http", "", ""
+		name, cert, key, authority := "http", "", "", ""
 		if secure {
 			name = "https"
-			cert, key = certificate(t)
+			cert, key, authority = certificate(t)
 		}
 		t.Run(name, func(t *testing.T) {
 			e := testenv.Start(t, func(cfg *server.Config) { cfg.TLSCert, cfg.TLSKey = cert, key })
-			a := administrator(e, "NODE_EXTRA_CA_CERTS="+cert)
+			a := administrator(e, "NODE_EXTRA_CA_CERTS="+authority)
 			b := testenv.NewBrowser(t)
 			if secure {
-				trust(t, b, cert)
+				trust(t, b, authority)
 			}
 			get := func(address string) *http.Response {
 				answer := b.Get(address)
@@ -194,10 +166,10 @@ func protected(t *testing.T, what string, answer *http.Response) {
 // learn no address of ours on the way, though the person clicked on our page.
 func TestHTTPSInBrowser(t *testing.T) {
 	t.Parallel()
-	cert, key := certificate(t)
+	cert, key, authority := certificate(t)
 	e := testenv.Start(t, func(cfg *server.Config) { cfg.TLSCert, cfg.TLSKey = cert, key })
 	e.Vendor.Set(func(b *fakeidp.Behaviour) { b.ShowLogin = true })
-	a := administrator(e, "NODE_EXTRA_CA_CERTS="+cert)
+	a := administrator(e, "NODE_EXTRA_CA_CERTS="+authority)
 	app := startApplication(t)
 	app.offer(confirmed(a, e, app.ReturnURL), func(sessionURI string) error { return a.complete(sessionURI, "alice") })
 

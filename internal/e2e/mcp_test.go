@@ -289,13 +289,13 @@ func (m *mcpServer) create(e *testenv.Env, name string) testenv.Answer {
 // Where a server takes the URL of a client's document for its id, Credence serves one for each account and provider, and nothing has to be registered.
 func TestFromMCPClientMetadataDocument(t *testing.T) {
 	t.Parallel()
-	cert, key := certificate(t)
+	cert, key, authority := certificate(t)
 	e := testenv.Start(t, func(cfg *server.Config) { cfg.TLSCert, cfg.TLSKey = cert, key })
-	m := startMCP(e, "documents", "NODE_EXTRA_CA_CERTS="+cert)
-	a, app := administrator(e, "NODE_EXTRA_CA_CERTS="+cert), startApplication(t)
+	m := startMCP(e, "documents", "NODE_EXTRA_CA_CERTS="+authority)
+	a, app := administrator(e, "NODE_EXTRA_CA_CERTS="+authority), startApplication(t)
 	call[object](a, "CreateWorkloadIdentity", object{"name": "agent", "allowedResourceOauth2ReturnUrls": []string{app.ReturnURL}})
 	cli := commandLine(e)
-	cli.env = append(cli.env, "SSL_CERT_FILE="+cert)
+	cli.env = append(cli.env, "SSL_CERT_FILE="+authority)
 	from := []string{"provider", "from-mcp", m.resource, "--name", "tools", "--endpoint", e.URL, "--yes"}
 	if said, err := cli.run("", from...); err != nil {
 		t.Fatalf("%v\n%s", err, said)

@@ -24,6 +24,8 @@ func (s *Server) tlsConfig(asks bool) (*tls.Config, error) {
 	}
 	asking := plain.Clone()
 	asking.ClientAuth = tls.RequestClientCert
+	// Its tickets are under keys of its own: a session that began when nobody was asked has no certificate, and would be resumed without one.
+	asking.WrapSession, asking.UnwrapSession = asking.EncryptTicket, asking.DecryptTicket
 	var begun atomic.Bool // there was somebody to trust
 	plain.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		if begun.Load() {

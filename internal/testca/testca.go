@@ -80,14 +80,32 @@ func (a *CA) PEM() string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.Certificate.Raw}))
 }
 
+// File writes it to a file.
+func (a *CA) File(t testing.TB) string {
+	t.Helper()
+	return write(t, "CERTIFICATE", a.Certificate.Raw)
+}
+
+func svid(t testing.TB, id string) *x509.Certificate {
+	t.Helper()
+	return &x509.Certificate{
+		Subject: pkix.Name{Organization: []string{"SPIRE"}}, URIs: URIs(t, id), KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment, BasicConstraintsValid: true,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+}
+
 // SVID makes an X.509-SVID with its intermediates, as SPIRE makes them.
 func (a *CA) SVID(t testing.TB, id string, edits ...Edit) *tls.Certificate {
 	t.Helper()
-	c, key := sign(t, &x509.Certificate{
-		Subject: pkix.Name{Organization: []string{"SPIRE"}}, URIs: URIs(t, id), KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment, BasicConstraintsValid: true,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}, a, edits)
+	c, key := sign(t, svid(t, id), a, edits)
 	return &tls.Certificate{Certificate: append([][]byte{c.Raw}, a.above...), PrivateKey: key, Leaf: c}
+}
+
+// SelfSigned makes an X.509-SVID for which nobody else vouches.
+func SelfSigned(t testing.TB, id string) *tls.Certificate {
+	t.Helper()
+	c, key := sign(t, svid(t, id), nil, nil)
+	return &tls.Certificate{Certificate: [][]byte{c.Raw}, PrivateKey: key, Leaf: c}
 }
 
 // URIs are those of a certificate.

@@ -152,10 +152,12 @@ func TestAssumeRoleWithCertificate(t *testing.T) {
 // Whoever may not, gets one answer to the byte, but for its request id, whatever is wrong. An audit event is only made of whom a CA vouched for.
 func TestCertificatesRefused(t *testing.T) {
 	e, ca := startTLS(t)
-	root, foreign := testca.New(t), testca.New(t)
+	root, foreign, abroad := testca.New(t), testca.New(t), testca.New(t)
 	putBundle(t, e.Admin, trustDomain, root)
 	putBundle(t, e.Admin, "other.example", foreign)
-	putBundle(t, e.NewAccount(other), "elsewhere.example", root)
+	tenant := e.NewAccount(other)
+	putBundle(t, tenant, trustDomain, abroad)
+	putBundle(t, tenant, "elsewhere.example", root)
 	newRole(t, e, "agent", certified(trustDomain, spiffeID))
 	newRole(t, e, "other", certified("other.example", "spiffe://other.example/agents/mail"))
 	newRole(t, e, "elsewhere", certified("elsewhere.example", "spiffe://elsewhere.example/agents/mail"))
@@ -194,6 +196,7 @@ func TestCertificatesRefused(t *testing.T) {
 		own  *tls.Certificate
 	}{
 		"another CA of the same name": {"agent", testca.New(t).SVID(t, spiffeID)},
+		"self-signed":                 {"agent", testca.SelfSigned(t, spiffeID)},
 		"expired":                     {"agent", svid(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Second) })},
 		"not yet valid":               {"agent", svid(func(c *x509.Certificate) { c.NotBefore = time.Now().Add(30 * time.Minute) })},
 		"for servers only":            {"agent", svid(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })},
@@ -212,6 +215,7 @@ func TestCertificatesRefused(t *testing.T) {
 		"a foreign trust domain":      {"agent", foreign.SVID(t, "spiffe://other.example/agents/mail")},
 		"ours, by a foreign CA":       {"agent", foreign.SVID(t, spiffeID)},
 		"foreign, by our CA":          {"other", root.SVID(t, "spiffe://other.example/agents/mail")},
+		"another account's CA of it":  {"agent", abroad.SVID(t, spiffeID)},
 		"another account's bundle":    {"elsewhere", root.SVID(t, "spiffe://elsewhere.example/agents/mail")},
 		"a role that trusts tokens":   {"tokens", good},
 		"the intermediate is missing": {"agent", alone},
@@ -341,7 +345,32 @@ func TestClientsAreAskedWhenSomebodyIsTrusted(t *testing.T) {
 	}
 }
 
-// What one replica withdraws, no other trusts a second later.
+// A TLS session from the time before anybody was trusted, when no client was asked, is not resumed after it: its client would go on without the certificate that it has.
+func TestSessionsOfTheUnaskedAreNotResumed(t *testing.T) {
+	for name, version := range map[string]uint16{"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.VersionTLS13} {
+		t.Run(name, func(t *testing.T) {
+			e, ca := startTLS(t)
+			newRole(t, e, "agent", certified(trustDomain, spiffeID))
+			root := testca.New(t)
+			client := ca.Client(t, root.SVID(t, spiffeID), func(c *tls.Config) { c.ClientSessionCache, c.MaxVersion = tls.NewLRUClientSessionCache(1), version })
+			anew := func() certifiedAnswer {
+				client.CloseIdleConnections()
+				return assumeByCertificate(t, client, e.URL, formOf("agent"))
+			}
+			anew()
+			if !anew().resumed {
+				t.Fatal("the session is not resumed, so nothing is tested here")
+			}
+			putBundle(t, e.Admin, trustDomain, root)
+			resultOf(t, e, anew())
+			if again := anew(); !again.resumed || again.Status != 200 {
+				t.Errorf("resumed %v, %d %s", again.resumed, again.Status, again.Body)
+			}
+		})
+	}
+}
+
+// What one replica withdraws, no other trusts from then on: bundles are read anew for every request, so not even the second passes that caches may take.
 func TestOtherReplicasObeyWithdrawnBundles(t *testing.T) {
 	onPostgres := testenv.OnPostgreSQL(t)
 	e, ca := startTLS(t, onPostgres)
@@ -360,9 +389,9 @@ func TestOtherReplicasObeyWithdrawnBundles(t *testing.T) {
 	resultOf(t, e, assumeByCertificate(t, ca.Client(t, good), e.URL, formOf("agent")))
 	resultOf(t, e, assumeByCertificate(t, client, replica.URL, formOf("agent")))
 	putBundle(t, e.Admin, trustDomain, testca.New(t))
-	time.Sleep(time.Second)
-	refusedByCertificate(t, "withdrawn elsewhere", assumeByCertificate(t, client, replica.URL, formOf("agent")))
+	refusedByCertificate(t, "replaced elsewhere", assumeByCertificate(t, client, replica.URL, formOf("agent")))
+	putBundle(t, e.Admin, trustDomain, root)
+	resultOf(t, e, assumeByCertificate(t, client, replica.URL, formOf("agent")))
 	call(t, e.Admin, "DeleteTrustBundle", map[string]any{"trustDomain": trustDomain})
-	time.Sleep(time.Second)
 	refusedByCertificate(t, "deleted elsewhere", assumeByCertificate(t, client, replica.URL, formOf("agent")))
 }
