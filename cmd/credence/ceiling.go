@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
+	"reflect"
 
 	"credence/internal/wire"
 )
@@ -53,8 +56,10 @@ func (c ceilingPutCommand) Run(ctx context.Context, o output) error {
 		if err != nil {
 			return err
 		}
-		if err := json.Unmarshal(text, &ceiling); err != nil {
-			return err
+		document := json.NewDecoder(bytes.NewReader(text))
+		document.DisallowUnknownFields() // a slip of the pen must not look like a limit
+		if err := document.Decode(&ceiling); err != nil {
+			return fmt.Errorf("--file %q: %w", c.File, err)
 		}
 	}
 	ceiling.Scopes, ceiling.Oauth2Flows = append(ceiling.Scopes, c.Scope...), append(ceiling.Oauth2Flows, c.Flow...)
@@ -66,6 +71,9 @@ func (c ceilingPutCommand) Run(ctx context.Context, o output) error {
 	}
 	if c.MaxAgeSeconds != nil {
 		ceiling.MaximumGrantAgeSeconds = c.MaxAgeSeconds
+	}
+	if reflect.ValueOf(ceiling).IsZero() {
+		return errors.New("this ceiling limits nothing: give a limit, or take the ceiling away by credence ceiling remove")
 	}
 	var out wire.CeilingSummary
 	if err := c.call(ctx, "PutCeiling", wire.PutCeilingInput{Target: target, Ceiling: &ceiling}, &out); err != nil {

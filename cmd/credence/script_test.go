@@ -2,9 +2,13 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,7 +21,11 @@ import (
 	"time"
 
 	"filippo.io/age"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"credence/internal/edge/awsapi"
 )
 
 // The scripts run this test's own binary as credence: the whole program, each command in a process of its own.
@@ -38,7 +46,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"up": up, "down": down, "remember": remember, "same": same, "mode": mode, "agekey": agekey, "count": count, "variable": variable, "awaitlog": awaitLog,
+			"up": up, "down": down, "remember": remember, "same": same, "mode": mode, "agekey": agekey, "count": count, "variable": variable, "awaitlog": awaitLog, "api": api,
 		},
 	})
 }
@@ -236,6 +244,33 @@ func awaitLog(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Fatalf("the log has no entry of %s", args[0])
+}
+
+// api PATH BODY [MEMBER] makes a call as an SDK does, by the administrator's credentials; the answer, or a member of it, is the output.
+func api(ts *testscript.TestScript, neg bool, args []string) {
+	aws, err := config.LoadDefaultConfig(context.Background(), config.WithSharedCredentialsFiles([]string{ts.Getenv("AWS_SHARED_CREDENTIALS_FILE")}))
+	ts.Check(err)
+	credentials, err := aws.Credentials.Retrieve(context.Background())
+	ts.Check(err)
+	req, err := http.NewRequest(http.MethodPost, ts.Getenv("CREDENCE_ENDPOINT")+args[0], strings.NewReader(args[1]))
+	ts.Check(err)
+	req.Header.Set("Content-Type", "application/json")
+	ts.Check(v4.NewSigner().SignHTTP(context.Background(), credentials, req, fmt.Sprintf("%x", sha256.Sum256([]byte(args[1]))), awsapi.SigningName, "us-east-1", time.Now()))
+	resp, err := http.DefaultClient.Do(req)
+	ts.Check(err)
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	if (resp.StatusCode/100 != 2) != neg {
+		ts.Fatalf("%s: %s %s", args[0], resp.Status, text)
+	}
+	if len(args) > 2 {
+		var answer map[string]any
+		ts.Check(json.Unmarshal(text, &answer))
+		text = []byte(fmt.Sprint(answer[args[2]]))
+	}
+	_, err = ts.Stdout().Write(text)
+	ts.Check(err)
 }
 
 // count N TEXT FILE counts lines that have a text.

@@ -105,6 +105,69 @@ func TestCeilingsBiteOldGrants(t *testing.T) {
 	})
 }
 
+// What is set at one replica bites at the other, on either engine, and on the grants that it has in its cache: cached, polled and refreshed tokens, and every other limit.
+func TestCeilingsBiteOnReplicas(t *testing.T) {
+	onTwoReplicas(t, func(t *testing.T, a, b *fixture, within func(string, func() bool)) {
+		out := a.needsConsent("alice", scopes("read", "admin"))
+		a.must(a.complete(a.consent(browser{}, out.AuthorizationUrl).Get("session_id"), "alice"))
+		poll := func(in *tokenInput) { in.SessionUri = out.SessionUri }
+		wide := b.token("alice", scopes("read", "admin"))
+		if got := b.mayDo(wide); got != "admin read" || b.token("alice", poll) != wide {
+			t.Fatalf("granted %q", got)
+		}
+
+		a.ceiling(store.CeilingProvider, "vendor", wire.Ceiling{Scopes: []string{"read"}})
+		within("a ceiling of scopes", func() bool { return b.mayDo(b.token("alice")) == "read" })
+		if got := b.mayDo(b.token("alice", poll)); got != "read" {
+			t.Errorf("polled: the token may %q", got)
+		}
+		_, err := b.ask("alice", scopes("read", "admin"))
+		is(t, err, fault.AccessDenied, words+`the scope "admin"`)
+		p, err := b.Vault.OAuth2Provider(t.Context(), account, "vendor")
+		b.must(err)
+		g, err := b.refreshUnderLease(t.Context(), p, account, b.row("alice").Key, func(store.Grant) bool { return false }, false)
+		if b.must(err); !slices.Equal(g.TokenScopes, []string{"read"}) {
+			t.Errorf("refreshed: the token may %q", g.TokenScopes)
+		}
+		a.must(a.Vault.DeleteCeiling(account, store.CeilingProvider, "vendor"))
+		within("its end", func() bool {
+			out, err := b.ask("alice", scopes("read", "admin"))
+			return err == nil && b.mayDo(out.AccessToken) == "admin read"
+		})
+
+		resource := func(in *tokenInput) { in.Resources = []string{"https://api.example"} }
+		for what, c := range map[string]struct {
+			kind    store.CeilingKind
+			ceiling wire.Ceiling
+			user    string
+			edit    func(*tokenInput)
+		}{
+			"workloads": {store.CeilingProvider, wire.Ceiling{WorkloadNames: []string{"other"}}, "alice", scopes("read")},
+			"providers": {store.CeilingWorkload, wire.Ceiling{ResourceCredentialProviderNames: []string{"other"}}, "alice", scopes("read")},
+			"users":     {store.CeilingProvider, wire.Ceiling{Users: []wire.GrantUser{{UserId: new("bob")}}}, "alice", scopes("read")},
+			"flows":     {store.CeilingWorkload, wire.Ceiling{Oauth2Flows: []string{"M2M"}}, "alice", scopes("read")},
+			"resources": {store.CeilingProvider, wire.Ceiling{Resources: []string{"https://other.example"}}, "", resource},
+			"age":       {store.CeilingProvider, wire.Ceiling{MaximumGrantAgeSeconds: new(int32(0))}, "alice", scopes("read")}, // its user has to consent anew
+		} {
+			served := func() bool {
+				out, err := b.ask(c.user, c.edit)
+				if err != nil {
+					is(t, err, fault.AccessDenied, "The ceiling of ")
+				}
+				return err == nil && out.AccessToken != ""
+			}
+			of := map[store.CeilingKind]string{store.CeilingProvider: "vendor", store.CeilingWorkload: "agent"}[c.kind]
+			if !served() {
+				t.Fatalf("%s: nothing is served before", what)
+			}
+			a.ceiling(c.kind, of, c.ceiling)
+			within("a ceiling of "+what, func() bool { return !served() })
+			a.must(a.Vault.DeleteCeiling(account, c.kind, of))
+			within("the end of a ceiling of "+what, served)
+		}
+	})
+}
+
 // A refresh that nobody asked for is narrowed, too; a token that a vendor did not narrow is not handed out, and the vendor is not asked again and again.
 func TestCeilingsOfTokensThatCannotBeNarrowed(t *testing.T) {
 	f := newFixture(t, t.TempDir())

@@ -214,9 +214,8 @@ func (f *fixture) lastEvent() (last audit.Event) {
 	return last
 }
 
-// What is revoked, frozen, rekeyed or deleted on one replica bites on another within a second. A replica that is cut off from the database serves what it remembers for a second,
-// and nothing after it.
-func TestReplicasLearnWithinASecond(t *testing.T) {
+// onTwoReplicas runs a test on each engine, by two replicas; within is for what must come about on one of them within a second of what the other did.
+func onTwoReplicas(t *testing.T, test func(t *testing.T, a, b *fixture, within func(what string, so func() bool))) {
 	for _, engine := range []string{"SQLite", "PostgreSQL"} {
 		t.Run(engine, func(t *testing.T) {
 			url := ""
@@ -226,108 +225,113 @@ func TestReplicasLearnWithinASecond(t *testing.T) {
 			a := newFixtureOn(t, t.TempDir(), url, true)
 			t.Cleanup(func() { a.must(a.store.Close()) })
 			b := a.replica()
-			following, stop := context.WithCancel(context.Background())
-			defer stop()
 			for _, f := range []*fixture{a, b} {
-				go f.Vault.Follow(following)
+				go f.Vault.Follow(t.Context())
 			}
-			within := func(what string, refused func() bool) {
+			test(t, a, b, func(what string, so func() bool) {
 				t.Helper()
-				for start := time.Now(); !refused(); time.Sleep(10 * time.Millisecond) {
+				for start := time.Now(); !so(); time.Sleep(10 * time.Millisecond) {
 					if time.Since(start) > time.Second {
 						t.Fatalf("%s does not bite after a second", what)
 					}
 				}
-			}
-			token := a.granted("alice")
-			b.token("alice")
-			if b.token("alice") != token {
-				t.Fatal("another token")
-			}
-			denied := func() bool {
-				_, err := b.ask("alice")
-				return fault.KindOf(err) == fault.AccessDenied && err != nil
-			}
-			for _, target := range []wire.FreezeTarget{{User: byID("alice")}, {WorkloadName: new("agent")}, {ResourceCredentialProviderName: new("vendor")}, {Account: new(true)}} {
-				a.freeze(target)
-				within("a freeze", denied)
-				a.unfreeze(target)
-				within("its end", func() bool { return !denied() })
-			}
-			_, err := a.RevokeGrants(context.Background(), a.caller, &wire.RevokeGrantsInput{User: byID("alice")})
-			a.must(err)
-			within("a revocation", func() bool {
-				out, err := b.ask("alice")
-				a.must(err)
-				return out.AccessToken == ""
 			})
+		})
+	}
+}
 
-			token = a.granted("carol")
-			within("a consent", func() bool { return b.token("carol") == token })
-			a.rekeyed(byID("carol"), byID("dave"))
-			within("the loss of a grant to another name", func() bool {
-				out, err := b.ask("carol")
-				a.must(err)
-				return out.AccessToken == ""
-			})
-			a.rekeyed(byID("dave"), byID("carol"))
-			within("its return", func() bool { out, err := b.ask("carol"); a.must(err); return out.AccessToken == token })
-
-			token = a.granted("alice")
-			within("a consent", func() bool { return b.token("alice") == token })
-			cutOff := func() (ask func() error, remembers error) {
-				cut := a.replica()
-				cut.Gate = access.New(audit.New(a.store), cut.Vault, cut.ARNs, cut.Metrics) // its decisions are recorded all the same: it is the caches that are tried here
-				go cut.Vault.Follow(following)
-				wat := cut.wat("alice")
-				ask = func() error {
-					_, err := cut.GetResourceOauth2Token(context.Background(), cut.caller, &tokenInput{
-						WorkloadIdentityToken: wat, ResourceCredentialProviderName: "vendor", Scopes: []string{"read"}, Oauth2Flow: wire.FlowUserFederation, ResourceOauth2ReturnUrl: new(returnURL),
-					})
-					return err
-				}
-				time.Sleep(350 * time.Millisecond) // it follows
-				a.must(ask())
-				a.must(cut.store.Close())
-				return ask, ask()
-			}
-			ask, remembers := cutOff()
-			for range 20 { // a machine that stands for a second proves nothing
-				if remembers == nil {
-					break
-				}
-				ask, remembers = cutOff()
-			}
-			a.must(remembers)
-			_, err = a.RevokeGrants(context.Background(), a.caller, &wire.RevokeGrantsInput{User: byID("alice")})
+// What is revoked, frozen, rekeyed or deleted on one replica bites on another within a second. A replica that is cut off from the database serves what it remembers for a second,
+// and nothing after it.
+func TestReplicasLearnWithinASecond(t *testing.T) {
+	onTwoReplicas(t, func(t *testing.T, a, b *fixture, within func(string, func() bool)) {
+		token := a.granted("alice")
+		b.token("alice")
+		if b.token("alice") != token {
+			t.Fatal("another token")
+		}
+		denied := func() bool {
+			_, err := b.ask("alice")
+			return fault.KindOf(err) == fault.AccessDenied && err != nil
+		}
+		for _, target := range []wire.FreezeTarget{{User: byID("alice")}, {WorkloadName: new("agent")}, {ResourceCredentialProviderName: new("vendor")}, {Account: new(true)}} {
+			a.freeze(target)
+			within("a freeze", denied)
+			a.unfreeze(target)
+			within("its end", func() bool { return !denied() })
+		}
+		_, err := a.RevokeGrants(context.Background(), a.caller, &wire.RevokeGrantsInput{User: byID("alice")})
+		a.must(err)
+		within("a revocation", func() bool {
+			out, err := b.ask("alice")
 			a.must(err)
-			time.Sleep(1010 * time.Millisecond)
-			for range 3 {
-				if err := ask(); err == nil {
-					t.Error("a replica that is cut off serves what it remembers after a second")
-				}
-			}
+			return out.AccessToken == ""
+		})
 
-			token = a.granted("bob")
-			within("a consent", func() bool { return b.token("bob") == token })
-			wat := b.wat("bob")
+		token = a.granted("carol")
+		within("a consent", func() bool { return b.token("carol") == token })
+		a.rekeyed(byID("carol"), byID("dave"))
+		within("the loss of a grant to another name", func() bool {
+			out, err := b.ask("carol")
+			a.must(err)
+			return out.AccessToken == ""
+		})
+		a.rekeyed(byID("dave"), byID("carol"))
+		within("its return", func() bool { out, err := b.ask("carol"); a.must(err); return out.AccessToken == token })
+
+		token = a.granted("alice")
+		within("a consent", func() bool { return b.token("alice") == token })
+		cutOff := func() (ask func() error, remembers error) {
+			cut := a.replica()
+			cut.Gate = access.New(audit.New(a.store), cut.Vault, cut.ARNs, cut.Metrics) // its decisions are recorded all the same: it is the caches that are tried here
+			go cut.Vault.Follow(t.Context())
+			wat := cut.wat("alice")
 			ask = func() error {
-				_, err := b.GetResourceOauth2Token(context.Background(), b.caller, &tokenInput{
+				_, err := cut.GetResourceOauth2Token(context.Background(), cut.caller, &tokenInput{
 					WorkloadIdentityToken: wat, ResourceCredentialProviderName: "vendor", Scopes: []string{"read"}, Oauth2Flow: wire.FlowUserFederation, ResourceOauth2ReturnUrl: new(returnURL),
 				})
 				return err
 			}
-			a.must(a.Vault.DeleteAccount(account, "arn", true))
-			within("the deletion of the account", func() bool { return fault.KindOf(ask()) == fault.AccessDenied })
-			a.revokeDue(context.Background())
-			if _, live := a.vendor.Introspect(token); live {
-				t.Error("the vendor was not told of a grant of the deleted account")
+			time.Sleep(350 * time.Millisecond) // it follows
+			a.must(ask())
+			a.must(cut.store.Close())
+			return ask, ask()
+		}
+		ask, remembers := cutOff()
+		for range 20 { // a machine that stands for a second proves nothing
+			if remembers == nil {
+				break
 			}
-			if err := ask(); fault.KindOf(err) != fault.AccessDenied {
-				t.Errorf("of a deleted account: %v", err)
+			ask, remembers = cutOff()
+		}
+		a.must(remembers)
+		_, err = a.RevokeGrants(context.Background(), a.caller, &wire.RevokeGrantsInput{User: byID("alice")})
+		a.must(err)
+		time.Sleep(1010 * time.Millisecond)
+		for range 3 {
+			if err := ask(); err == nil {
+				t.Error("a replica that is cut off serves what it remembers after a second")
 			}
-		})
-	}
+		}
+
+		token = a.granted("bob")
+		within("a consent", func() bool { return b.token("bob") == token })
+		wat := b.wat("bob")
+		ask = func() error {
+			_, err := b.GetResourceOauth2Token(context.Background(), b.caller, &tokenInput{
+				WorkloadIdentityToken: wat, ResourceCredentialProviderName: "vendor", Scopes: []string{"read"}, Oauth2Flow: wire.FlowUserFederation, ResourceOauth2ReturnUrl: new(returnURL),
+			})
+			return err
+		}
+		a.must(a.Vault.DeleteAccount(account, "arn", true))
+		within("the deletion of the account", func() bool { return fault.KindOf(ask()) == fault.AccessDenied })
+		a.revokeDue(context.Background())
+		if _, live := a.vendor.Introspect(token); live {
+			t.Error("the vendor was not told of a grant of the deleted account")
+		}
+		if err := ask(); fault.KindOf(err) != fault.AccessDenied {
+			t.Errorf("of a deleted account: %v", err)
+		}
+	})
 }
 
 // A change of what is frozen is decided on by the ARN of the freeze.
