@@ -83,16 +83,19 @@ func rules(t *testing.T, sink witness.Sink, w writer, last func() []byte) {
 	if !strings.Contains(kept, "\n700\n") {
 		t.Fatalf("it keeps %q", kept)
 	}
-	for name, l := range map[string]witness.Log{
-		"an older state restored":           w.log(t, 600, never),
-		"a tree cut back, and signed anew":  w.log(t, 650, 640),
-		"a fork that is longer":             w.log(t, 900, 690),
-		"a fork of the same size":           w.log(t, 700, 699),
-		"another log by another, named so":  newWriter(t).log(t, 800, never),
-		"an older state, gone on otherwise": w.log(t, 701, 500),
+	for name, c := range map[string]struct {
+		log  witness.Log
+		says string
+	}{
+		"an older state restored":           {w.log(t, 600, never), "it was cut back"},
+		"a tree cut back, and signed anew":  {w.log(t, 650, 640), "it was cut back"},
+		"a fork that is longer":             {w.log(t, 900, 690), "(a fork)"},
+		"a fork of the same size":           {w.log(t, 700, 699), "(a fork)"},
+		"another log by another, named so":  {newWriter(t).log(t, 800, never), ""},
+		"an older state, gone on otherwise": {w.log(t, 701, 500), "(a fork)"},
 	} {
-		err := publish(l)
-		if _, ok := errors.AsType[*witness.Conflict](err); !ok && !(strings.Contains(name, "another log") && err != nil) {
+		err := publish(c.log)
+		if _, ok := errors.AsType[*witness.Conflict](err); err == nil || !strings.Contains(err.Error(), c.says) || !ok && c.says != "" {
 			t.Errorf("%s: %v", name, err)
 		}
 		if string(last()) != kept {
@@ -118,10 +121,14 @@ func TestFolder(t *testing.T) {
 		}
 		return text
 	})
-	// Whoever damages the file does not get it replaced.
-	must(t, os.WriteFile(filepath.Join(dir, account, witness.CheckpointFile), []byte("x\n1\n\n— x y\n"), 0o600))
-	if _, err := sink.Publish(t.Context(), w.log(t, 1100, never)); err == nil {
-		t.Error("a damaged checkpoint was replaced")
+	// Whoever damages the file does not get it replaced, nor who puts an earlier state there that the log never signed.
+	earlier, _, _ := strings.Cut(string(w.log(t, 900, never).Checkpoint), "\n\n")
+	for name, text := range map[string]string{"damaged": "x\n1\n\n— x y\n", "unsigned": earlier + "\n\n— vault.example/audit/" + account + " AAAAAAAA\n"} {
+		must(t, os.WriteFile(filepath.Join(dir, account, witness.CheckpointFile), []byte(text), 0o600))
+		_, err := sink.Publish(t.Context(), w.log(t, 1100, never))
+		if _, ok := errors.AsType[*witness.Conflict](err); !ok {
+			t.Errorf("%s: the checkpoint was replaced: %v", name, err)
+		}
 	}
 }
 
