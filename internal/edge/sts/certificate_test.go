@@ -3,6 +3,7 @@ package sts_test
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"database/sql"
 	"encoding/json"
 	"encoding/xml"
 	"io"
@@ -367,6 +368,27 @@ func TestSessionsOfTheUnaskedAreNotResumed(t *testing.T) {
 				t.Errorf("resumed %v, %d %s", again.resumed, again.Status, again.Body)
 			}
 		})
+	}
+}
+
+// A handshake does not wait for a database that does not answer: probes of liveness come over TLS, too.
+func TestHandshakesDoNotWaitForTheDatabase(t *testing.T) {
+	e, ca := startTLS(t, testenv.OnPostgreSQL(t))
+	db, err := sql.Open("pgx", e.Config.Database)
+	must(t, err)
+	defer func() { _ = db.Close() }()
+	tx, err := db.Begin()
+	must(t, err)
+	defer func() { _ = tx.Rollback() }()
+	_, err = tx.Exec(`LOCK TABLE trust_bundles IN ACCESS EXCLUSIVE MODE`)
+	must(t, err)
+	client := ca.Client(t, nil)
+	client.Timeout = 30 * time.Second
+	resp, err := client.Get(e.URL + "/healthz")
+	must(t, err)
+	_ = resp.Body.Close()
+	if resp.StatusCode != 200 {
+		t.Errorf("%d", resp.StatusCode)
 	}
 }
 
