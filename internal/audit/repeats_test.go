@@ -45,12 +45,14 @@ func TestRepeatedDenialsCollapse(t *testing.T) {
 			record(denial("mallory", n))
 		}
 		record(denial("bob", 1))
-		allowed := denial("mallory", 1)
-		allowed.Outcome = audit.Allowed
-		record(allowed)
+		for range 3 { // what was allowed is never collapsed
+			allowed := denial("mallory", 1)
+			allowed.Outcome = audit.Allowed
+			record(allowed)
+		}
 		stop()
 		<-ended
-		var mallory, bob int
+		var mallory, inFull, bob, allowed int
 		var sum int64
 		for _, e := range d.events(t)["111111111111"] {
 			switch {
@@ -59,6 +61,7 @@ func TestRepeatedDenialsCollapse(t *testing.T) {
 			case e.Outcome == audit.Denied:
 				mallory++
 				if e.Repeated == nil {
+					inFull++
 					sum++
 					continue
 				}
@@ -66,15 +69,17 @@ func TestRepeatedDenialsCollapse(t *testing.T) {
 				if e.Repeated.First.Before(start) || e.Repeated.Last.Before(e.Repeated.First) || e.Repeated.Last.After(e.Time) || e.RequestID == "0" {
 					t.Errorf("summary %+v of %+v", e, e.Repeated)
 				}
+			default:
+				allowed++
 			}
 		}
-		if sum != 10_001 || mallory > 12+15 || bob != 1 {
-			t.Errorf("%d denials of mallory told by %d entries, and %d entries of bob", sum, mallory, bob)
+		if sum != 10_001 || mallory > 12+15 || inFull != 16 || bob != 1 || allowed != 3 {
+			t.Errorf("%d denials of mallory told by %d entries, %d of them in full, %d entries of bob, and %d of what was allowed", sum, mallory, inFull, bob, allowed)
 		}
 		// Whoever was quiet for two minutes begins anew, and after Run nothing is only counted.
 		record(denial("mallory", 1))
 		record(denial("mallory", 2))
-		if n := len(d.events(t)["111111111111"]); n != mallory+bob+1+2 {
+		if n := len(d.events(t)["111111111111"]); n != mallory+bob+allowed+2 {
 			t.Errorf("after the end, %d entries", n)
 		}
 	})
