@@ -160,6 +160,15 @@ func TestVerifyLocates(t *testing.T) {
 			}
 		}
 	})
+	t.Run("entries and all their hashes", func(t *testing.T) {
+		forged := texts(0, size)
+		forged[300] = []byte("forged")
+		other, _ := s.serve(t, forged)
+		other["checkpoint"] = log["checkpoint"] // without the key there is no other
+		if found := s.findings(t, other, 0); len(found) != 1 || !strings.Contains(found[0], "do not lead to the root that is signed for 600 entries") {
+			t.Errorf("%q", found)
+		}
+	})
 	t.Run("a removed segment", func(t *testing.T) {
 		path := tlog.Path(tlog.Tile{H: 8, L: -1, N: 0, W: 256})
 		was := log[path]
