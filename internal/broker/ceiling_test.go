@@ -172,6 +172,7 @@ func TestCeilingsBiteOnReplicas(t *testing.T) {
 func TestCeilingsOfTokensThatCannotBeNarrowed(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.granted("alice", scopes("read", "admin"))
+	f.granted("bob", scopes("read", "admin"))
 	f.ceiling(store.CeilingProvider, "vendor", wire.Ceiling{Scopes: []string{"read"}})
 	p, err := f.Vault.OAuth2Provider(t.Context(), account, "vendor")
 	f.must(err)
@@ -181,13 +182,15 @@ func TestCeilingsOfTokensThatCannotBeNarrowed(t *testing.T) {
 	}
 
 	f.vendor.Set(func(b *fakeidp.Behaviour) { b.RenameScopes = map[string]string{"read": "everything"} })
-	_, err = f.ask("")
-	is(t, err, fault.AccessDenied, words+`the scope "everything", which the vendor's token has`)
-	n := len(f.vendor.Requests())
-	_, err = f.ask("")
-	is(t, err, fault.AccessDenied, words)
-	if len(f.vendor.Requests()) != n {
-		t.Error("the vendor is asked with every request")
+	for _, user := range []string{"", "bob"} {
+		_, err = f.ask(user)
+		is(t, err, fault.AccessDenied, words+`the scope "everything", which the vendor's token has`)
+		n := len(f.vendor.Requests())
+		_, err = f.ask(user)
+		is(t, err, fault.AccessDenied, words)
+		if len(f.vendor.Requests()) != n {
+			t.Errorf("the vendor is asked with every request for user %q", user)
+		}
 	}
 	f.vendor.Set(func(b *fakeidp.Behaviour) { b.RenameScopes, b.OmitScope = nil, true })
 	_, err = f.ask("", scopes())
@@ -260,6 +263,22 @@ func TestCeilingOfAge(t *testing.T) {
 		f.needsConsent("bob")
 		f.must(f.Vault.DeleteCeiling(account, store.CeilingProvider, "vendor"))
 		f.token("bob")
+
+		// Polled, though its consent is not over yet; and grown too old while a vendor took its time.
+		asked := f.needsConsent("carol")
+		f.must(f.complete(f.consent(browser{}, asked.AuthorizationUrl).Get("session_id"), "carol"))
+		f.ceiling(store.CeilingProvider, "vendor", wire.Ceiling{MaximumGrantAgeSeconds: new(int32(60))})
+		time.Sleep(2 * time.Minute)
+		out, err := f.ask("carol", func(in *tokenInput) { in.SessionUri = asked.SessionUri })
+		if f.must(err); out.AccessToken != "" || out.SessionStatus == nil || *out.SessionStatus != wire.SessionFailed {
+			t.Errorf("polled: %+v", out)
+		}
+		f.granted("dora")
+		f.ceiling(store.CeilingProvider, "vendor", wire.Ceiling{MaximumGrantAgeSeconds: new(int32(7200))})
+		time.Sleep(2*time.Hour - time.Second)
+		f.vendor.Set(func(b *fakeidp.Behaviour) { b.Stall = 2 * time.Second })
+		_, err = f.ask("dora")
+		is(t, err, fault.AccessDenied, words+"a grant older than 7200 seconds")
 	})
 }
 
@@ -270,5 +289,8 @@ func TestCeilingsOfWhatIsAsked(t *testing.T) {
 	f.ceiling(store.CeilingProvider, "vendor", wire.Ceiling{Scopes: []string{"read", "write"}})
 	if got := f.mayDo(f.granted("alice", scopes("write"))); got != "read write" {
 		t.Errorf("the token may %q", got)
+	}
+	if asked := f.row("alice").AskedScopes; slices.Contains(asked, "admin") {
+		t.Errorf("asked for %q", asked)
 	}
 }
