@@ -24,6 +24,7 @@ type cli struct {
 	User      userCommand      `cmd:"" help:"Users of an account."`
 	Role      roleCommand      `cmd:"" help:"Roles, which callers without a key assume."`
 	AccessKey accessKeyCommand `cmd:"" help:"Access keys of users."`
+	SignIn    signInCommand    `cmd:"" help:"Where people sign in to the console."`
 	Policy    policyCommand    `cmd:"" help:"What users and roles may do."`
 	Audit     auditCommand     `cmd:"" help:"See who did what for whom, and prove that nothing is missing."`
 	Webhook   webhookCommand   `cmd:"" help:"Have somebody told what becomes of grants."`
@@ -61,6 +62,7 @@ type listenFlags struct {
 	Listen              string        `help:"Address to serve clients and browsers on. Default: ${default}." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
 	AdminListen         string        `help:"Address of its own for metrics and Credence's own operations." placeholder:"HOST:PORT"`
 	PublicURL           string        `name:"public-url" help:"URL by which clients and browsers reach the server. Default: made of --listen." placeholder:"URL"`
+	ConsoleURL          string        `name:"console-url" help:"URL by which browsers reach the console. Default: --public-url, or with --admin-listen made of that." placeholder:"URL"`
 	Dev                 bool          `help:"For development on this machine: http vendors, loopback and private hosts, any issuer of user JWTs, completion by sessionUri."`
 	TLSCert             string        `name:"tls-cert" help:"Certificate file (PEM, with its chain)." type:"path" placeholder:"FILE"`
 	TLSKey              string        `name:"tls-key" help:"Key file of the certificate (PEM)." type:"path" placeholder:"FILE"`
@@ -76,7 +78,7 @@ type listenFlags struct {
 }
 
 func (f listenFlags) apply(cfg *server.Config) error {
-	cfg.Listen, cfg.AdminListen, cfg.PublicURL, cfg.Dev = f.Listen, f.AdminListen, f.PublicURL, f.Dev
+	cfg.Listen, cfg.AdminListen, cfg.PublicURL, cfg.ConsoleURL, cfg.Dev = f.Listen, f.AdminListen, f.PublicURL, f.ConsoleURL, f.Dev
 	cfg.TLSCert, cfg.TLSKey, cfg.InsecureBehindProxy, cfg.AllowPrivateHosts = f.TLSCert, f.TLSKey, f.InsecureBehindProxy, f.AllowPrivateHosts
 	cfg.External = f.External
 	cfg.Quotas = f.Quota

@@ -1,6 +1,6 @@
 // Package admin is the plane of the installation's own matters. Its operations are extensions of the API.
 //
-// It protects who may come in: which issuers' users an account accepts; what everything rests on: the keys of an account; and who is told what becomes of its grants.
+// It protects who may come in: which issuers' users an account accepts, and who sits at its console; what everything rests on: the keys of an account; and who is told what becomes of its grants.
 package admin
 
 import (
@@ -34,6 +34,10 @@ type Config struct {
 	PublicURL string
 
 	WebIdentities WebIdentities // of those who assume roles
+
+	// ConsoleURL, without a slash at the end, is where browsers reach the console.
+	ConsoleURL string
+	Metadata   Metadata // of issuers at which people sign in
 
 	HTTP       webhook.Doer // to webhooks
 	Deliveries Deliveries

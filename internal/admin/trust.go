@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"slices"
+
 	"credence/internal/fault"
 	"credence/internal/iam"
 )
@@ -11,7 +13,7 @@ func (a *Admin) checkTrust(c iam.Caller, member, document string, everySubject b
 	if err != nil {
 		return fault.Invalid(member, "%v", err)
 	}
-	for _, issuer := range p.Issuers() {
+	for _, issuer := range slices.Concat(p.Issuers(), p.SignInIssuers()) {
 		if err := a.CheckURL(issuer); err != nil {
 			return fault.Invalid(member, "the issuer %q: %v", issuer, err)
 		}

@@ -1,6 +1,9 @@
 package iam
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // pinned refuses a statement that would let in more than somebody meant.
 func (r *reader) pinned(n *node, s *trustStatement, subjects Subjects) error {
@@ -15,11 +18,11 @@ func (r *reader) pinned(n *node, s *trustStatement, subjects Subjects) error {
 		if !s.pins("aud", tokenClaim, true) {
 			return r.fail(n.offset, "the statement would take a token that %s made for any service: pin %s:aud %s", host, host, how)
 		}
-		if subjects == TrustEverySubject {
+		if subjects == TrustEverySubject || s.pins("sub", tokenClaim, false) {
 			return nil
 		}
-		if s.pins("sub", tokenClaim, false) {
-			return nil
+		if slices.Contains(s.actions, SignIn) && !slices.Contains(s.actions, AssumeRoleWithWebIdentity) {
+			return r.pinnedPeople(n, s, host)
 		}
 		if s.allowsPullRequest("sub") {
 			return r.fail(n.offset, "the statement would trust what pull requests of GitHub run, which anybody can write: pin %s:sub to a branch (repo:OWNER/NAME:ref:refs/heads/main) or an environment%s", host, orTwice)
@@ -31,6 +34,39 @@ func (r *reader) pinned(n *node, s *trustStatement, subjects Subjects) error {
 		}
 	}
 	return nil
+}
+
+// openIssuers are issuers at which everybody can have an account, and put much into its claims.
+var openIssuers = []string{
+	"https://accounts.google.com", "https://appleid.apple.com", "https://gitlab.com", "https://token.actions.githubusercontent.com", "https://www.facebook.com", "https://www.linkedin.com/oauth",
+	"https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0", // of personal accounts
+}
+
+// nobody are claims of ID tokens that say nothing of who it is.
+var nobody = []string{
+	"iss", "aud", "azp", "exp", "iat", "nbf", "auth_time", "nonce", "jti", "at_hash", "c_hash", "s_hash", "sid", "typ", "ver", "acr", "amr", "scope", "scp", "email_verified", "phone_number_verified",
+	"locale", "zoneinfo", "updated_at",
+}
+
+// pinnedPeople refuses a statement for people who sign in that would let in whoever has an account at their issuer.
+func (r *reader) pinnedPeople(n *node, s *trustStatement, host string) error {
+	open := slices.Contains(openIssuers, s.principal.names[0])
+	for i := range s.conditions {
+		switch claim := s.conditions[i].key.name; {
+		case s.conditions[i].key.kind != tokenClaim || slices.Contains(nobody, claim):
+		case claim == "sub": // which is one text, and was looked at
+		case claim == "email":
+			if s.pins(claim, tokenClaim, false) {
+				return nil
+			}
+		case !open && s.pins(claim, tokenClaim, true):
+			return nil
+		}
+	}
+	if open {
+		return r.fail(n.offset, "the statement would let in whoever has an account at %s, where everybody can: pin %s:sub or %s:email by StringEquals; to let in everybody after all, say so a second time", host, host, host)
+	}
+	return r.fail(n.offset, "the statement would let in whoever has an account at %s: pin %s:sub, %s:email or a claim with groups, the former by StringEquals, the last by ForAnyValue:StringEquals; to let in everybody after all, say so a second time", host, host, host)
 }
 
 // pins reports whether a condition binds a key, or a claim, to subjects that somebody named; several of its values only when all of them do.

@@ -17,14 +17,16 @@ const (
 	AssumeRoleWithCertificate = "sts:AssumeRoleWithCertificate"
 	TagSession                = "sts:TagSession"
 	SetSourceIdentity         = "sts:SetSourceIdentity"
+	SignIn                    = "credence:SignIn"
 )
 
-var trustActions = []string{AssumeRole, AssumeRoleWithWebIdentity, AssumeRoleWithCertificate, TagSession, SetSourceIdentity}
+var trustActions = []string{AssumeRole, AssumeRoleWithWebIdentity, AssumeRoleWithCertificate, SignIn, TagSession, SetSourceIdentity}
 
 // TrustPolicy says who may assume a role. It is a policy whose statements have a Principal and no Resource:
 //
 //   - {"Federated": "https://issuer.example"}, or with AWS's arn:aws:iam::ACCOUNT:oidc-provider/issuer.example: whoever brings a JWT of this issuer
-//     (sts:AssumeRoleWithWebIdentity). Condition keys issuer.example:CLAIM are its claims. A statement names one issuer.
+//     (sts:AssumeRoleWithWebIdentity), or whom it vouches for at one of the account's sign-in providers (credence:SignIn): neither does for the other. Condition keys
+//     issuer.example:CLAIM are its claims. A statement names one issuer.
 //   - {"X509": "TRUST_DOMAIN"}: whoever proves an X.509 certificate of the trust bundle of a SPIFFE trust domain (sts:AssumeRoleWithCertificate). Condition keys x509:SAN/URI (a SPIFFE ID is
 //     one), x509:SAN/DNS, which have many values, and x509:Subject/CN.
 //   - {"AWS": "ARN"}: a user, or the sessions of a role, or with arn:aws:iam::ACCOUNT:root every principal of the account (sts:AssumeRole).
@@ -66,6 +68,9 @@ const (
 // repo:acme/app:ref:* is one, repo:acme* and repo:* are not. No …Not…, no …IfExists, no ForAllValues is a pin, and ForAnyValue is one
 // only of what has many values by its nature: aud and x509:SAN/URI. A subject that pull requests of GitHub match pins nobody who matters. With TrustEverySubject
 // the subject needs no pin, the audience still does: a token for another service must never do.
+//
+// A statement that allows nobody but people who sign in may pin another claim that says who they are in place of the subject, as email or groups, also by
+// ForAnyValue:StringEquals: their issuer is one that an administrator has made a sign-in provider. Where everybody can have an account it must be sub or email.
 func ParseTrustPolicy(account string, text []byte, subjects Subjects) (*TrustPolicy, error) {
 	r, list, err := readStatements(text)
 	if err != nil {
@@ -119,19 +124,19 @@ func (r *reader) trustStatement(n *node, account string) (s trustStatement, err 
 		return s, r.fail(n.offset, "the Principal \"*\" is for statements that deny")
 	}
 	keys := keySet{names: []map[string]keyKind{globalKeys, trustKeys}, tags: trustTags}
-	wanted := ""
+	var wanted []string
 	switch s.principal.kind {
 	case "Federated":
-		keys.claims, wanted = s.principal.host()+":", AssumeRoleWithWebIdentity
+		keys.claims, wanted = s.principal.host()+":", []string{AssumeRoleWithWebIdentity, SignIn}
 	case "X509":
-		keys.names, wanted = append(keys.names, certificateKeys), AssumeRoleWithCertificate
+		keys.names, wanted = append(keys.names, certificateKeys), []string{AssumeRoleWithCertificate}
 	case "AWS":
-		keys.names, wanted = append(keys.names, callerKeys), AssumeRole
+		keys.names, wanted = append(keys.names, callerKeys), []string{AssumeRole}
 		keys.tags = map[string]keyKind{"aws:requesttag/": requestTag, "aws:principaltag/": principalTag}
 	}
-	for _, a := range []string{AssumeRole, AssumeRoleWithWebIdentity, AssumeRoleWithCertificate} {
-		if wanted != "" && a != wanted && slices.Contains(s.actions, a) {
-			return s, r.fail(n.offset, "the action of a Principal %s is %s, not %s", s.principal.kind, wanted, a)
+	for _, a := range []string{AssumeRole, AssumeRoleWithWebIdentity, AssumeRoleWithCertificate, SignIn} {
+		if wanted != nil && !slices.Contains(wanted, a) && slices.Contains(s.actions, a) {
+			return s, r.fail(n.offset, "the action of a Principal %s is %s, not %s", s.principal.kind, strings.Join(wanted, " or "), a)
 		}
 	}
 	if condition != nil {
@@ -223,7 +228,8 @@ func assumes(account, arn string) bool {
 
 // TrustRequest is somebody who wants to assume a role. Exactly one of Claims, Certificate and Caller says who.
 type TrustRequest struct {
-	Claims      map[string]any // of a web identity token whose signature, lifetime and issuer were verified
+	Claims      map[string]any // of a web identity token, or an ID token, whose signature, lifetime and issuer were verified
+	SignIn      bool           // Claims are of the ID token of somebody who signs in at a provider of the account; its aud is a list
 	Certificate *Certificate   // whose chain, lifetime and use were verified
 	Caller      *Caller
 
@@ -244,15 +250,19 @@ type Certificate struct {
 }
 
 // Issuers are those whose web identity tokens could assume the role. No other may be called, or have its keys asked for.
-func (p *TrustPolicy) Issuers() []string { return p.names("Federated") }
+func (p *TrustPolicy) Issuers() []string { return p.names("Federated", AssumeRoleWithWebIdentity) }
+
+// SignInIssuers are those at which people could sign in for the role.
+func (p *TrustPolicy) SignInIssuers() []string { return p.names("Federated", SignIn) }
 
 // Bundles are the trust bundles whose certificates could assume the role.
-func (p *TrustPolicy) Bundles() []string { return p.names("X509") }
+func (p *TrustPolicy) Bundles() []string { return p.names("X509", AssumeRoleWithCertificate) }
 
-func (p *TrustPolicy) names(kind string) []string {
+// names are the principals of a kind that some statement allows an action.
+func (p *TrustPolicy) names(kind, action string) []string {
 	var out []string
 	for i := range p.statements {
-		if s := &p.statements[i]; s.allow && s.principal.kind == kind {
+		if s := &p.statements[i]; s.allow && s.principal.kind == kind && slices.Contains(s.actions, action) {
 			out = append(out, s.principal.names...)
 		}
 	}
@@ -265,6 +275,8 @@ func (p *TrustPolicy) names(kind string) []string {
 func (p *TrustPolicy) Evaluate(r *TrustRequest) Decision {
 	var action string
 	switch {
+	case r.Claims != nil && r.Certificate == nil && r.Caller == nil && r.SignIn:
+		action = SignIn
 	case r.Claims != nil && r.Certificate == nil && r.Caller == nil:
 		action = AssumeRoleWithWebIdentity
 	case r.Claims == nil && r.Certificate != nil && r.Caller == nil:
@@ -316,11 +328,24 @@ func (s *trustStatement) applies(e *env, account string) bool {
 		return false
 	}
 	for i := range s.conditions {
-		if !s.conditions[i].holds(e, s.allow) {
+		c := &s.conditions[i]
+		if s.allow && e.trust.SignIn && c.each == anyValue && c.key.kind == tokenClaim && !e.trust.lists(c.key.name) {
+			return false // a group is one of a list, and not a text that may hold anything
+		}
+		if !c.holds(e, s.allow) {
 			return false
 		}
 	}
 	return true
+}
+
+// lists reports whether a claim is a list.
+func (r *TrustRequest) lists(claim string) bool {
+	switch r.Claims[claim].(type) {
+	case []string, []any:
+		return true
+	}
+	return false
 }
 
 // host is the issuer without its scheme: how condition keys begin.

@@ -273,3 +273,84 @@ func FuzzTrustPolicy(f *testing.F) {
 		p.Evaluate(&TrustRequest{Certificate: &Certificate{Bundle: "spire", URIs: []string{sub}}})
 	})
 }
+
+const peopleIssuer = "https://idp.example"
+
+// people is a trust policy for whoever signs in at an issuer.
+func people(issuer, action, condition string) string {
+	return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Federated":"` + issuer + `"},"Action":` + action + `,"Condition":` + condition + `}]}`
+}
+
+// Who may sign in is pinned by who he is or by a group, and never by what says nothing of him; at an issuer where everybody can have an account, a group pins nobody.
+func TestSignInPinsPeople(t *testing.T) {
+	const aud = `"StringEquals":{"idp.example:aud":"console"}`
+	const signIn = `"credence:SignIn"`
+	for _, c := range []struct {
+		name, policy string
+		fine         bool
+	}{
+		{"a subject", people(peopleIssuer, signIn, `{"StringEquals":{"idp.example:aud":"console","idp.example:sub":"alice"}}`), true},
+		{"an address", people(peopleIssuer, signIn, `{"StringEquals":{"idp.example:aud":"console","idp.example:email":["a@acme.example","b@acme.example"]}}`), true},
+		{"a group", people(peopleIssuer, signIn, `{`+aud+`,"ForAnyValue:StringEquals":{"idp.example:groups":"admins"}}`), true},
+		{"a group and tags", people(peopleIssuer, `["credence:SignIn","sts:TagSession"]`, `{`+aud+`,"ForAnyValue:StringEquals":{"idp.example:groups":"admins"}}`), true},
+		{"no audience", people(peopleIssuer, signIn, `{"StringEquals":{"idp.example:sub":"alice"}}`), false},
+		{"nobody", people(peopleIssuer, signIn, `{`+aud+`}`), false},
+		{"a verified address", people(peopleIssuer, signIn, `{"StringEquals":{"idp.example:aud":"console","idp.example:email_verified":"true"}}`), false},
+		{"the client", people(peopleIssuer, signIn, `{"StringEquals":{"idp.example:aud":"console","idp.example:azp":"console"}}`), false},
+		{"a factor", people(peopleIssuer, signIn, `{`+aud+`,"ForAnyValue:StringEquals":{"idp.example:amr":"mfa"}}`), false},
+		{"all groups among", people(peopleIssuer, signIn, `{`+aud+`,"ForAllValues:StringEquals":{"idp.example:groups":"admins"}}`), false},
+		{"a group if there is one", people(peopleIssuer, signIn, `{`+aud+`,"StringEqualsIfExists":{"idp.example:groups":"admins"}}`), false},
+		{"any group", people(peopleIssuer, signIn, `{`+aud+`,"ForAnyValue:StringLike":{"idp.example:groups":"*"}}`), false},
+		{"any address of a domain", people(peopleIssuer, signIn, `{`+aud+`,"StringLike":{"idp.example:email":"*@acme.example"}}`), false},
+		{"some subject", people(peopleIssuer, signIn, `{`+aud+`,"ForAnyValue:StringEquals":{"idp.example:sub":"alice"}}`), false},
+		{"some address", people(peopleIssuer, signIn, `{`+aud+`,"ForAnyValue:StringEquals":{"idp.example:email":"a@acme.example"}}`), false},
+		{"a group for programs, too", people(peopleIssuer, `["credence:SignIn","sts:AssumeRoleWithWebIdentity"]`, `{`+aud+`,"ForAnyValue:StringEquals":{"idp.example:groups":"admins"}}`), false},
+		{"a group for programs", people(peopleIssuer, `"sts:AssumeRoleWithWebIdentity"`, `{`+aud+`,"ForAnyValue:StringEquals":{"idp.example:groups":"admins"}}`), false},
+		{"a group at an open issuer", people("https://accounts.google.com", signIn, `{"StringEquals":{"accounts.google.com:aud":"console"},"ForAnyValue:StringEquals":{"accounts.google.com:groups":"admins"}}`), false},
+		{"a domain at an open issuer", people("https://accounts.google.com", signIn, `{"StringEquals":{"accounts.google.com:aud":"console","accounts.google.com:hd":"acme.example"}}`), false},
+		{"an address at an open issuer", people("https://accounts.google.com", signIn, `{"StringEquals":{"accounts.google.com:aud":"console","accounts.google.com:email":"a@acme.example"}}`), true},
+		{"users who sign in", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:root"},"Action":"credence:SignIn"}}`, false},
+	} {
+		if _, err := ParseTrustPolicy(trustAccount, []byte(c.policy), TrustPinnedSubjects); (err == nil) != c.fine {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	if _, err := ParseTrustPolicy(trustAccount, []byte(people(peopleIssuer, signIn, `{`+aud+`}`)), TrustEverySubject); err != nil {
+		t.Errorf("said twice: %v", err)
+	}
+}
+
+// A sign-in and a web identity do not stand for each other, and a group is one of a list.
+func TestSignInIsNoWebIdentity(t *testing.T) {
+	group := parseTrust(t, people(peopleIssuer, `"credence:SignIn"`, `{"StringEquals":{"idp.example:aud":"console"},"ForAnyValue:StringEquals":{"idp.example:groups":"admins"}}`))
+	subject := `{"StringEquals":{"idp.example:aud":"console","idp.example:sub":"alice"}}`
+	program := parseTrust(t, people(peopleIssuer, `"sts:AssumeRoleWithWebIdentity"`, subject))
+	person := parseTrust(t, people(peopleIssuer, `"credence:SignIn"`, subject))
+	if program.SignInIssuers() != nil || person.Issuers() != nil || !slices.Equal(person.SignInIssuers(), []string{peopleIssuer}) {
+		t.Errorf("issuers %q, %q, %q", program.SignInIssuers(), person.Issuers(), person.SignInIssuers())
+	}
+	claims := func(groups any) map[string]any {
+		return map[string]any{"iss": peopleIssuer, "sub": "alice", "aud": []any{"console"}, "groups": groups}
+	}
+	for _, c := range []struct {
+		name   string
+		policy *TrustPolicy
+		r      TrustRequest
+		want   bool
+	}{
+		{"a group", group, TrustRequest{SignIn: true, Claims: claims([]any{"staff", "admins"})}, true},
+		{"another group", group, TrustRequest{SignIn: true, Claims: claims([]any{"staff"})}, false},
+		{"a group as text", group, TrustRequest{SignIn: true, Claims: claims("admins")}, false},
+		{"a group in a text", group, TrustRequest{SignIn: true, Claims: claims("staff,admins")}, false},
+		{"a group of another kind", group, TrustRequest{SignIn: true, Claims: claims([]any{"admins", 7.0})}, false},
+		{"no group", group, TrustRequest{SignIn: true, Claims: claims(nil)}, false},
+		{"a program at a role of people", person, TrustRequest{Claims: claims(nil)}, false},
+		{"a person at a role of programs", program, TrustRequest{SignIn: true, Claims: claims(nil)}, false},
+		{"a person", person, TrustRequest{SignIn: true, Claims: claims(nil)}, true},
+		{"a program", program, TrustRequest{Claims: claims(nil)}, true},
+	} {
+		if d := c.policy.Evaluate(&c.r); d.Allowed != c.want {
+			t.Errorf("%s: %+v", c.name, d)
+		}
+	}
+}

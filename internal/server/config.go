@@ -33,6 +33,7 @@ type Config struct {
 	AdminListen         string // host:port for metrics and Credence's own operations; "": with the public ones
 	DataDir             string
 	PublicURL           string // as browsers and clients reach us; "": from Listen
+	ConsoleURL          string // as browsers reach the console; "": PublicURL, or with AdminListen from that
 	Region              string // in ARNs
 	AccountID           string // of the first account
 	Dev                 bool   // http vendors, loopback and private hosts, any issuer of user JWTs, completion by sessionUri
@@ -95,6 +96,11 @@ func (c Config) Validate() error {
 	if c.PublicURL != "" {
 		if err := checkPublicURL(c.PublicURL, c.Dev); err != nil {
 			problem("--public-url %q: %w", c.PublicURL, err)
+		}
+	}
+	if c.ConsoleURL != "" {
+		if err := checkPublicURL(c.ConsoleURL, c.Dev); err != nil {
+			problem("--console-url %q: %w", c.ConsoleURL, err)
 		}
 	}
 	if _, err := egress.New(egress.Config{Dev: c.Dev, AllowPrivate: c.AllowPrivateHosts}); err != nil {
@@ -244,12 +250,28 @@ func (c Config) publicURL(listening net.Addr) string {
 	if c.PublicURL != "" {
 		return c.PublicURL
 	}
+	return c.listenURL(c.Listen, listening)
+}
+
+// consoleURL is the one given, or that of the listener that serves the console.
+func (c Config) consoleURL(public, private net.Addr) string {
+	switch {
+	case c.ConsoleURL != "":
+		return c.ConsoleURL
+	case c.AdminListen != "":
+		return c.listenURL(c.AdminListen, private)
+	}
+	return c.publicURL(public)
+}
+
+// listenURL is that of a listener, by the name that it was given.
+func (c Config) listenURL(configuredAs string, listening net.Addr) string {
 	scheme := "http"
 	if c.TLSCert != "" {
 		scheme = "https"
 	}
 	host := listening.String()
-	if configured, _, err := net.SplitHostPort(c.Listen); err == nil && configured != "" {
+	if configured, _, err := net.SplitHostPort(configuredAs); err == nil && configured != "" {
 		if _, port, err := net.SplitHostPort(host); err == nil {
 			host = net.JoinHostPort(configured, port)
 		}

@@ -51,16 +51,17 @@ type Server struct {
 	// Vault is for programs that prepare accounts without a network.
 	Vault *vault.Vault
 
-	cfg       Config
-	installed *installation
-	audit     *audit.Log
-	broker    *broker.Broker
-	admin     *admin.Admin
-	tracer    *telemetry.Tracer // nil without traces
-	listeners []*listener
-	publicURL string
-	draining  atomic.Bool
-	readiness readiness
+	cfg        Config
+	installed  *installation
+	audit      *audit.Log
+	broker     *broker.Broker
+	admin      *admin.Admin
+	tracer     *telemetry.Tracer // nil without traces
+	listeners  []*listener
+	publicURL  string
+	consoleURL string
+	draining   atomic.Bool
+	readiness  readiness
 }
 
 // readiness is the last answer of the database, for a second: probes are not signed, and each would cost a durable write.
@@ -116,6 +117,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 			return nil, err
 		}
 	}
+	s.consoleURL = cfg.consoleURL(public.Addr(), private.Addr())
 	if s.installed, err = install(ctx, cfg, metrics); err != nil {
 		return nil, err
 	}
@@ -183,7 +185,8 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 		sinks = append(sinks, sink)
 	}
 	adminPlane := admin.New(admin.Config{
-		Vault: v, Store: st, Gate: gate, ARNs: arns, CheckURL: out.CheckURL, PublicURL: s.publicURL, WebIdentities: users, HTTP: out, Deliveries: st, AuditLogs: st, Sinks: sinks, AuditRetention: cfg.AuditRetention, Metrics: metrics, Log: cfg.Log,
+		Vault: v, Store: st, Gate: gate, ARNs: arns, CheckURL: out.CheckURL, PublicURL: s.publicURL, WebIdentities: users,
+		ConsoleURL: s.consoleURL, Metadata: discovery, HTTP: out, Deliveries: st, AuditLogs: st, Sinks: sinks, AuditRetention: cfg.AuditRetention, Metrics: metrics, Log: cfg.Log,
 	})
 	s.admin = adminPlane
 

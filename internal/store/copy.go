@@ -46,6 +46,8 @@ var tables = []table{
 	{"ceilings", []string{"account", "kind", "name"}},
 	{"webhooks", []string{"account", "name"}},
 	{"webhook_deliveries", []string{"account", "webhook", "id"}},
+	{"sign_in_providers", []string{"account", "name"}},
+	{"console_sessions", []string{"account", "id"}},
 	{"leases", []string{"account", "name"}},
 	{"audit_batches", []string{"account", "id"}},
 	{"audit_logs", []string{"account"}},

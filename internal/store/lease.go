@@ -65,6 +65,9 @@ func (s *Store) Purge(before time.Time) error {
 			millis(before), millis(before.Add(-deadDeliveries))); err != nil {
 			return err
 		}
+		if err := t.exec(`DELETE FROM console_sessions WHERE expires_at < $1`, millis(before)); err != nil {
+			return err
+		}
 		return t.exec(`DELETE FROM leases WHERE held_until < $1`, millis(before))
 	})
 }

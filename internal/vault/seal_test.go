@@ -194,6 +194,23 @@ func readCeiling(v *Vault, account string, kind store.CeilingKind, name string) 
 	return "", fault.NotFound
 }
 
+func signInName(_ string, n int) string { return fmt.Sprintf("people-%d", n) }
+
+// readSignIn reads the client secret of a sign-in provider by its name.
+func readSignIn(v *Vault, account, name string) (string, error) {
+	p, err := v.store.SignInProvider(context.Background(), account, name)
+	if err != nil {
+		return "", err
+	}
+	s, err := v.SignInSecret(context.Background(), p)
+	return s.Reveal(), err
+}
+
+// consoleHandle is what a browser has.
+func consoleHandle(account string, n int) secret.String {
+	return secret.New(fmt.Sprintf("%s.handle-%d", account, n))
+}
+
 func hookName(_ string, n int) string { return fmt.Sprintf("hook-%d", n) }
 
 // readHook reads the nth of a webhook's secrets by its name.
@@ -365,6 +382,35 @@ var columns = []sealed{
 			},
 			"account": func(v *Vault, _ *bed, _ string) (string, error) {
 				return readCeiling(v, beta, store.CeilingProvider, ceilingName(beta, 1))
+			},
+		},
+	},
+	{
+		table: "sign_in_providers", column: "client_secret", what: "sign-in secret", key: byAccountAnd("name", signInName),
+		read: func(v *Vault, _ *bed, account string, n int) (string, error) {
+			return readSignIn(v, account, signInName(account, n))
+		},
+		rowKeys: rowKeys{
+			"name": func(v *Vault, _ *bed, account string) (string, error) { return readSignIn(v, account, changed) },
+			"incarnation": func(v *Vault, _ *bed, account string) (string, error) {
+				return readSignIn(v, account, signInName(account, 1))
+			},
+			"account": func(v *Vault, _ *bed, _ string) (string, error) { return readSignIn(v, beta, signInName(beta, 1)) },
+		},
+	},
+	{
+		table: "console_sessions", column: "content", what: "console session",
+		key: func(_ *bed, account string, n int) string {
+			return fmt.Sprintf("account = '%s' AND provider_incarnation = 'session-%s-%d'", account, account, n)
+		},
+		read: func(v *Vault, _ *bed, account string, n int) (string, error) {
+			_, content, err := v.ConsoleSession(context.Background(), consoleHandle(account, n), store.ConsoleSignedIn)
+			return string(content), err
+		},
+		rowKeys: rowKeys{ // id and account are found by the digest of a handle
+			"kind": func(v *Vault, _ *bed, account string) (string, error) {
+				_, content, err := v.ConsoleSession(context.Background(), consoleHandle(account, 1), changed)
+				return string(content), err
 			},
 		},
 	},

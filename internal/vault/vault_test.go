@@ -217,6 +217,11 @@ func (b *bed) fill(t testing.TB) {
 			must(t, err)
 			must(t, b.RotateWebhook(ctx, hook, secret.New(planted("webhook secret", account, n)), time.Now().Add(time.Hour)))
 
+			_, err = b.PutSignInProvider(ctx, store.SignInProvider{Account: account, Name: signInName(account, n), Incarnation: rand.Text(), Issuer: "https://idp.example", ClientID: "console"}, secret.New(planted("sign-in secret", account, n)))
+			must(t, err)
+			must(t, b.InsertConsoleSession(ctx, store.ConsoleSession{Kind: store.ConsoleSignedIn, ProviderIncarnation: fmt.Sprintf("session-%s-%d", account, n), ExpiresAt: time.Now().Add(time.Hour)},
+				consoleHandle(account, n), []byte(planted("console session", account, n))))
+
 			user := fmt.Sprintf("user-%d", n)
 			must(t, b.PutUserPolicy(account, user, "all", iam.AllowAll))
 			k, err := b.CreateAccessKey(ctx, account, user, false)

@@ -120,6 +120,10 @@ func newWorld(t *testing.T, e *testenv.Env, p testenv.Principal) world {
 	if a := p.Call("/credence/PutCeiling", `{"target":{"workloadName":"agent2"},"ceiling":{"maximumGrantAgeSeconds":86400}}`); a.Status != 200 {
 		t.Fatal(a.Body)
 	}
+	e.Plant("planted-sign-in-secret")
+	if a := p.Call("/credence/PutSignInProvider", `{"name":"people","issuer":"`+e.Vendor.Issuer()+`","clientId":"console","clientSecret":"planted-sign-in-secret"}`); a.Status != 200 {
+		t.Fatal(a.Body)
+	}
 	var hook struct{ Secret string }
 	if a := p.Call("/credence/PutWebhook", `{"name":"hook","url":"http://127.0.0.1:9/"}`); json.Unmarshal([]byte(a.Body), &hook) != nil || hook.Secret == "" {
 		t.Fatal(a.Body)
@@ -261,6 +265,9 @@ func (w world) body(t *testing.T, e *testenv.Env, operation string) string {
 		"PutTrustedIssuer":           `{"issuer":"https://idp.example","audiences":["a"]}`,
 		"ListTrustedIssuers":         `{}`,
 		"DeleteTrustedIssuer":        `{"issuer":"https://idp.example"}`,
+		"PutSignInProvider":          `{"name":"people2","issuer":"` + e.Vendor.Issuer() + `","clientId":"console","clientSecret":"planted-sign-in-secret"}`,
+		"ListSignInProviders":        `{}`,
+		"DeleteSignInProvider":       `{"name":"people"}`,
 		"SetTokenVaultCMK":           `{"kmsConfiguration":{"keyType":"CustomerManagedKey","kmsKeyArn":"` + w.vaultKey + `"}}`,
 		"ResetTokenVaultKeyMaterial": `{"tokenVaultId":"default"}`,
 		"CreateKey":                  `{"keyUsage":"TOKEN_VAULT"}`,

@@ -431,6 +431,35 @@ CREATE TABLE webhook_deliveries (
 CREATE INDEX webhook_deliveries_due ON webhook_deliveries (next_at) WHERE state = 'pending';
 CREATE INDEX webhook_deliveries_finished ON webhook_deliveries (finished_at) WHERE state <> 'pending';
 
+-- Where people of an account sign in to the console. incarnation changes with the issuer and the client: sessions of another one are over. client_secret is NULL of a
+-- public client.
+CREATE TABLE sign_in_providers (
+    account       TEXT NOT NULL,
+    name          TEXT NOT NULL,
+    incarnation   TEXT NOT NULL,
+    issuer        TEXT NOT NULL,
+    client_id     TEXT NOT NULL,
+    client_secret BYTEA,
+    scopes        TEXT NOT NULL,
+    created_at    BIGINT NOT NULL,
+    updated_at    BIGINT NOT NULL,
+    PRIMARY KEY (account, name)
+);
+
+-- What a browser of somebody at the console stands for: an answer of a provider that came (attempt), roles to pick one of (choice), or a session. id is a digest of what
+-- the browser has; provider is '' of a session by access key.
+CREATE TABLE console_sessions (
+    account              TEXT NOT NULL,
+    id                   TEXT NOT NULL,
+    kind                 TEXT NOT NULL,
+    provider             TEXT NOT NULL,
+    provider_incarnation TEXT NOT NULL,
+    content              BYTEA NOT NULL,
+    expires_at           BIGINT NOT NULL,
+    PRIMARY KEY (account, id)
+);
+CREATE INDEX console_sessions_expired ON console_sessions (expires_at);
+
 -- A lease is held until held_until by the database's clock. fence rises with every change of hands.
 CREATE TABLE leases (
     account    TEXT NOT NULL,
