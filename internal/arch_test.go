@@ -23,7 +23,7 @@ var layers = [][]string{
 	{"internal/access"},
 	{"internal/control", "internal/broker", "internal/admin"},
 	{"internal/edge/door"},
-	{"internal/edge/awsapi", "internal/edge/consent", "internal/edge/sts", "internal/edge/issuer", "internal/edge/auditlog"},
+	{"internal/edge/awsapi", "internal/edge/consent", "internal/edge/sts", "internal/edge/issuer", "internal/edge/auditlog", "internal/edge/console"},
 	{"internal/server"},
 	{"cmd/credence", "cmd/demo"},
 }

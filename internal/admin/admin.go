@@ -38,6 +38,8 @@ type Config struct {
 	// ConsoleURL, without a slash at the end, is where browsers reach the console.
 	ConsoleURL string
 	Metadata   Metadata // of issuers at which people sign in
+	Codes      Codes
+	IDTokens   IDTokens
 
 	HTTP       webhook.Doer // to webhooks
 	Deliveries Deliveries

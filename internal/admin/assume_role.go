@@ -76,16 +76,14 @@ func (a *Admin) AssumeRoleWithWebIdentity(ctx context.Context, c iam.Caller, in 
 		return nil, err
 	}
 	s := session{role: r, name: in.RoleSessionName, seconds: in.DurationSeconds, most: maxSession(r), policy: in.Policy}
-	s.issuer, _ = claims["iss"].(string)
-	s.subject, _ = claims["sub"].(string)
-	s.sourceIdentity, _ = claims["https://aws.amazon.com/source_identity"].(string)
+	s.issuer, s.subject, s.sourceIdentity = text(claims, "iss"), text(claims, "sub"), text(claims, claimSourceIdentity)
 	if s.tags, err = tagsOfToken(claims); err != nil {
 		return nil, err
 	}
 	decision := trust.Evaluate(&iam.TrustRequest{
 		Claims: claims, SessionName: s.name, SourceIdentity: s.sourceIdentity, Tags: s.tags, SourceIP: c.SourceIP, Secure: c.Secure, Region: a.ARNs.Region,
 	})
-	c.ARN = "web-identity:" + strconv.Quote(s.issuer) + " " + strconv.Quote(s.subject)
+	c.ARN = webIdentity(claims)
 	credentials, err := a.beginSession(ctx, c, iam.AssumeRoleWithWebIdentity, s, decision)
 	if err != nil {
 		return nil, err
@@ -240,6 +238,9 @@ func audience(claims map[string]any) string {
 	}
 	return ""
 }
+
+// claimSourceIdentity is where an issuer says the source identity of a session.
+const claimSourceIdentity = "https://aws.amazon.com/source_identity"
 
 const maxTags = 50
 

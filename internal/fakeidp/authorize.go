@@ -123,6 +123,7 @@ func (v *Vendor) newCode(query url.Values, subject string, b Behaviour) string {
 		family:      v.newFamily(query.Get("client_id"), subject, b.scopes(query.Get("scope")), query["resource"]),
 		redirectURI: query.Get("redirect_uri"),
 		challenge:   query.Get("code_challenge"),
+		nonce:       query.Get("nonce"),
 		thumbprint:  query.Get("dpop_jkt"),
 		expiry:      time.Now().Add(cmp.Or(b.CodeLifetime, 10*time.Minute)),
 		offline:     has(query, b.OfflineNeeds),

@@ -34,6 +34,10 @@ type Behaviour struct {
 	RefreshGrace        time.Duration     // a rotated refresh token works on for so long and answers the successor it already has
 	ReuseKillsFamily    bool              // a rotated refresh token sent past its grace revokes all tokens of its family (RFC 9700 section 4.14.2)
 
+	// IDClaims override the claims of ID tokens, which codes of the scope openid bring; nil leaves one out. IDToken makes another token of the claims.
+	IDClaims map[string]any
+	IDToken  func(claims map[string]any) string
+
 	// How the token endpoint words its answers.
 
 	FormEncoded       bool // application/x-www-form-urlencoded instead of JSON, errors included

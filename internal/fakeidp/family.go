@@ -22,6 +22,7 @@ type code struct {
 	family      *family
 	redirectURI string
 	challenge   string // S256
+	nonce       string // OpenID Connect; "" is none
 	thumbprint  string // of the key that it is bound to (RFC 9449 section 10); "" is none
 	expiry      time.Time
 	used        bool

@@ -101,7 +101,25 @@ func (v *Vendor) redeem(client Client, form url.Values, thumbprint string, b Beh
 	if !b.NoRefreshToken && c.offline {
 		next = v.newRefreshToken(f)
 	}
-	return v.newAnswer(f, f.scopes, resources, next, b), nil
+	answer := v.newAnswer(f, f.scopes, resources, next, b)
+	if slices.Contains(f.scopes, "openid") {
+		answer["id_token"] = v.newIDToken(f, c.nonce, b)
+	}
+	return answer, nil
+}
+
+// newIDToken says who approved (OpenID Connect Core section 2). It needs v.mu held.
+func (v *Vendor) newIDToken(f *family, nonce string, b Behaviour) string {
+	now := time.Now()
+	claims := map[string]any{"iss": v.issuer, "sub": f.subject, "aud": f.clientID, "iat": now.Unix(), "exp": now.Add(5 * time.Minute).Unix()}
+	if nonce != "" {
+		claims["nonce"] = nonce
+	}
+	override(claims, b.IDClaims)
+	if b.IDToken != nil {
+		return b.IDToken(claims)
+	}
+	return sign(v.newestKey(), "JWT", claims)
 }
 
 // refresh answers a new access token for a refresh token and rotates it (RFC 6749 section 6).

@@ -59,6 +59,7 @@ func readResponse(r response) (Token, error) {
 			Scopes:       grant.scopes(r.separator),
 
 			IssuedTokenType: clean(grant.text("issued_token_type"), maxCode, r.sent),
+			IDToken:         secret.New(grant.text("id_token")),
 		}, nil
 	case m.hasError():
 		return Token{}, m.refusal(r)

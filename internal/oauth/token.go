@@ -50,6 +50,7 @@ type Token struct {
 	AskedAt                   time.Time     // when the caller asked: ExpiresIn begins after that, at a moment that only the vendor knows
 	ProofKey                  *ProofKey     // that the access token is bound to; nil: it is a bearer token
 	IssuedTokenType           string        // of a token exchange (RFC 8693 section 2.2.1); "" when absent
+	IDToken                   secret.String // OpenID Connect Core section 3.1.3.3; empty when absent
 }
 
 // encode writes parameters as a form, or as a JSON object in which only those that repeat are arrays.

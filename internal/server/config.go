@@ -16,6 +16,7 @@ import (
 
 	"credence/internal/audit"
 	"credence/internal/edge/awsapi"
+	"credence/internal/edge/console"
 	"credence/internal/edge/sts"
 	"credence/internal/egress"
 	"credence/internal/external"
@@ -140,6 +141,7 @@ func (c Config) Validate() error {
 func (c Config) limits() (*quota.Limits, error) {
 	rates := awsapi.DefaultRates()
 	maps.Copy(rates, sts.DefaultRates())
+	maps.Copy(rates, console.DefaultRates())
 	return quota.New(c.Quotas, rates, c.Dev)
 }
 

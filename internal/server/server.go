@@ -31,6 +31,7 @@ import (
 	"credence/internal/edge/auditlog"
 	"credence/internal/edge/awsapi"
 	"credence/internal/edge/consent"
+	"credence/internal/edge/console"
 	"credence/internal/edge/issuer"
 	"credence/internal/edge/sts"
 	"credence/internal/egress"
@@ -186,7 +187,7 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 	}
 	adminPlane := admin.New(admin.Config{
 		Vault: v, Store: st, Gate: gate, ARNs: arns, CheckURL: out.CheckURL, PublicURL: s.publicURL, WebIdentities: users,
-		ConsoleURL: s.consoleURL, Metadata: discovery, HTTP: out, Deliveries: st, AuditLogs: st, Sinks: sinks, AuditRetention: cfg.AuditRetention, Metrics: metrics, Log: cfg.Log,
+		ConsoleURL: s.consoleURL, Metadata: discovery, Codes: vendors, IDTokens: users, HTTP: out, Deliveries: st, AuditLogs: st, Sinks: sinks, AuditRetention: cfg.AuditRetention, Metrics: metrics, Log: cfg.Log,
 	})
 	s.admin = adminPlane
 
@@ -200,6 +201,9 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 	scrape := promhttp.HandlerFor(metrics.Registry, promhttp.HandlerOpts{})
 	browsers := consent.New(consent.Config{Authorizations: brokerPlane, Secure: strings.HasPrefix(s.publicURL, "https://"), Log: cfg.Log, Tracer: s.tracer})
 
+	people := console.New(console.Config{
+		Admin: adminPlane, Broker: brokerPlane, Secure: strings.HasPrefix(s.consoleURL, "https://"), TrustedProxies: cfg.TrustedProxies, Log: cfg.Log, Metrics: metrics, Used: v.Used, Limits: limits, Tracer: s.tracer,
+	})
 	logs := auditlog.New(adminPlane, cfg.Log)
 	documents := issuer.New(issuer.Operations(adminPlane), cfg.Log)
 	tokens := sts.New(sts.Config{Operations: sts.Operations(adminPlane), Lookup: v.Caller, Used: v.Used, TrustedProxies: cfg.TrustedProxies, Log: cfg.Log, Metrics: metrics, Limits: limits, Tracer: s.tracer})
@@ -210,16 +214,16 @@ func (s *Server) build(metrics *telemetry.Metrics, public, private *listener) er
 		if u, err := url.Parse(s.publicURL); err != nil || !isLoopbackHost(u.Hostname()) || !public.Addr().(*net.TCPAddr).IP.IsLoopback() {
 			scrape = nil
 		}
-		public.http = s.http(s.route(routes{api: door(append(api, extensions...)), sts: tokens, browsers: browsers, documents: documents, logs: logs, metrics: scrape}))
+		public.http = s.http(s.route(routes{api: door(append(api, extensions...)), sts: tokens, browsers: browsers, people: people, documents: documents, logs: logs, metrics: scrape}))
 		return nil
 	}
 	public.http = s.http(s.route(routes{api: door(api), sts: tokens, browsers: browsers, documents: documents}))
-	private.http = s.http(s.route(routes{api: door(extensions), logs: logs, metrics: scrape}))
+	private.http = s.http(s.route(routes{api: door(extensions), people: people, logs: logs, metrics: scrape}))
 	return nil
 }
 
 // routes are what a listener serves; all but api may be nil.
-type routes struct{ api, sts, browsers, documents, logs, metrics http.Handler }
+type routes struct{ api, sts, browsers, people, documents, logs, metrics http.Handler }
 
 // route tells browsers, probes and scrapers from API calls. It looks at the path as it came: http.ServeMux would redirect what it finds untidy, and a
 // redirect breaks a signature.
@@ -230,6 +234,8 @@ func (s *Server) route(to routes) http.Handler {
 		switch {
 		case get && to.browsers != nil && (path == "/identities/oauth2/authorize" || strings.HasPrefix(path, "/identities/oauth2/callback/") || strings.HasPrefix(path, "/identities/oauth2/client/")):
 			to.browsers.ServeHTTP(w, r)
+		case to.people != nil && console.Serves(path):
+			to.people.ServeHTTP(w, r)
 		case get && to.documents != nil && issuer.Serves(path):
 			to.documents.ServeHTTP(w, r)
 		case get && to.logs != nil && auditlog.Serves(path):
@@ -309,6 +315,9 @@ func (s *Server) listen(flag, addr string) (*listener, error) {
 
 // URL is where clients and browsers reach the server.
 func (s *Server) URL() string { return s.publicURL }
+
+// ConsoleURL is where browsers reach the console.
+func (s *Server) ConsoleURL() string { return s.consoleURL }
 
 // AdminAddr is the address of metrics and Credence's own operations.
 func (s *Server) AdminAddr() net.Addr { return s.listeners[len(s.listeners)-1].Addr() }

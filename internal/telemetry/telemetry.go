@@ -34,6 +34,8 @@ type Metrics struct {
 
 	Throttled *prometheus.CounterVec // operation: requests over the rate of their account
 
+	SignIns *prometheus.CounterVec // kind (oidc, break_glass), outcome: people who came to the console
+
 	Revocations        *prometheus.CounterVec // vendor, outcome: attempts to revoke a grant at its vendor
 	RevocationsPending prometheus.Gauge
 
@@ -74,6 +76,8 @@ func New() *Metrics {
 
 		Throttled: counter("throttled_requests_total", "Requests over the rate of their account.", "operation"),
 
+		SignIns: counter("console_sign_ins_total", "Sign-ins to the console by how they ended.", "kind", "outcome"),
+
 		Revocations: counter("revocations_total", "Attempts to revoke a grant at its vendor.", "vendor", "outcome"),
 		RevocationsPending: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: "credence", Name: "revocations_pending", Help: "Grants of which the vendor has still to be told that they are over.",
@@ -84,7 +88,7 @@ func New() *Metrics {
 			Namespace: "credence", Name: "webhook_deliveries_pending", Help: "Events of which a webhook has still to be told.",
 		}),
 	}
-	m.Registry.MustRegister(m.Requests, m.Latency, m.Tokens, m.Consents, m.Refresh, m.Vendor, m.Cache, m.Audit, m.AuditEntries, m.AuditCheckpoints, m.Epochs, m.Throttled, m.Renewals, m.RenewalsDue, m.ClientRefusals, m.Revocations, m.RevocationsPending, m.Deliveries, m.DeliveriesPending,
+	m.Registry.MustRegister(m.Requests, m.Latency, m.Tokens, m.Consents, m.Refresh, m.Vendor, m.Cache, m.Audit, m.AuditEntries, m.AuditCheckpoints, m.Epochs, m.Throttled, m.SignIns, m.Renewals, m.RenewalsDue, m.ClientRefusals, m.Revocations, m.RevocationsPending, m.Deliveries, m.DeliveriesPending,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -140,6 +140,58 @@ func (v *Verifier) VerifyWebIdentity(ctx context.Context, token secret.String, i
 	return claims, nil
 }
 
+// IDToken is the ID token that a sign-in brought, with what it must say.
+type IDToken struct {
+	Token    secret.String
+	Issuer   string
+	ClientID string
+	Nonce    string
+}
+
+// VerifyIDToken verifies an ID token (OpenID Connect Core section 3.1.3.7), and answers its claims; aud is a list, and there is no email that its issuer has not verified.
+// The error is an Unauthorized fault, for logs, or a Throttled one when the issuer is away.
+func (v *Verifier) VerifyIDToken(ctx context.Context, in IDToken) (map[string]any, error) {
+	refuse := func(format string, args ...any) (map[string]any, error) {
+		return nil, fault.New(fault.Unauthorized, "The ID token is not accepted: "+format, args...)
+	}
+	t, err := jwt.ParseSigned(in.Token.Reveal(), algorithms)
+	if err != nil {
+		return refuse("it is not a JWT signed with one of %s", algorithmNames())
+	}
+	var c jwt.Claims
+	if err := v.verifySignature(ctx, t, in.Issuer, &c); err != nil {
+		if errors.Is(err, errSignature) {
+			return refuse("%v", err)
+		}
+		return nil, &fault.Fault{Kind: fault.Throttled, Msg: "The ID token cannot be checked now: its issuer does not answer", RetryAfter: 5 * time.Second, Err: err}
+	}
+	claims := map[string]any{}
+	if err := t.UnsafeClaimsWithoutVerification(&claims); err != nil { // they were verified just now
+		return refuse("its claims are not a JSON object")
+	}
+	azp, named := claims["azp"]
+	nonce, _ := claims["nonce"].(string)
+	switch err := c.ValidateWithLeeway(jwt.Expected{Issuer: in.Issuer, AnyAudience: jwt.Audience{in.ClientID}, Time: time.Now()}, clockSkew); {
+	case err != nil:
+		return refuse("%s", strings.TrimPrefix(err.Error(), "go-jose/go-jose/jwt: "))
+	case c.Expiry == nil || c.Subject == "":
+		return refuse("it must have the claims exp and sub")
+	case named && azp != in.ClientID, !named && len(c.Audience) > 1:
+		return refuse("it was made for another client (azp)")
+	case in.Nonce == "" || !secret.New(nonce).Equal(secret.New(in.Nonce)):
+		return refuse("its nonce is not that of this sign-in")
+	}
+	audiences := make([]any, len(c.Audience))
+	for i, a := range c.Audience {
+		audiences[i] = a
+	}
+	claims["aud"] = audiences
+	if claims["email_verified"] != true {
+		delete(claims, "email")
+	}
+	return claims, nil
+}
+
 // JWTExpires is when the JWT in t ends. It was verified when t was minted, and is read as it was then.
 func (t Token) JWTExpires() (time.Time, error) {
 	parsed, err := jwt.ParseSigned(t.JWT.Reveal(), algorithms)

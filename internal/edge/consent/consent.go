@@ -19,6 +19,7 @@ import (
 	"github.com/google/uuid"
 
 	"credence/internal/broker"
+	"credence/internal/edge/door"
 	"credence/internal/fault"
 	"credence/internal/oauth"
 	"credence/internal/telemetry"
@@ -47,7 +48,7 @@ func New(cfg Config) *Door { return &Door{cfg} }
 
 // ServeHTTP tells the endpoints apart by the path as it came: http.ServeMux would answer an untidy one itself, without the headers that protect.
 func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	protect(w)
+	door.ProtectPage(w, contentSecurityPolicy)
 	path := r.URL.EscapedPath()
 	if id, ok := strings.CutPrefix(path, "/identities/oauth2/callback/"); ok {
 		d.serve(w, r, "callback", func(ctx context.Context) error { return d.callback(ctx, w, r, id) })
@@ -131,16 +132,6 @@ func (d *Door) client(ctx context.Context, w http.ResponseWriter, id string) err
 func redirect(w http.ResponseWriter, location string) {
 	w.Header().Set("Location", location)
 	w.WriteHeader(http.StatusSeeOther)
-}
-
-// protect sets the headers of every answer to a browser, redirects included: the address holds the vendor's code, and goes nowhere else.
-func protect(w http.ResponseWriter) {
-	h := w.Header()
-	h.Set("Cache-Control", "no-store")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Content-Security-Policy", contentSecurityPolicy)
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("X-Content-Type-Options", "nosniff")
 }
 
 func cookies(r *http.Request) func(string) string {

@@ -2,32 +2,23 @@ package consent
 
 import (
 	"bytes"
-	"crypto/sha256"
 	_ "embed"
-	"encoding/base64"
 	"html/template"
 	"net/http"
 	"strconv"
 
 	"credence/internal/broker"
+	"credence/internal/edge/door"
 )
 
 var (
 	//go:embed page.html
 	pageHTML string
-	//go:embed page.css
-	pageCSS string
 
-	pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"style": func() template.CSS { return template.CSS(pageCSS) }}).Parse(pageHTML))
+	pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"style": door.PageStyle}).Parse(pageHTML))
 
-	// Nothing may be loaded, run, framed or submitted; the one style sheet is known by its hash.
-	contentSecurityPolicy = "default-src 'none'; style-src 'sha256-" + styleHash() + "'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
+	contentSecurityPolicy = door.PagePolicy("'none'", door.PageStyle())
 )
-
-func styleHash() string {
-	sum := sha256.Sum256([]byte(pageCSS))
-	return base64.StdEncoding.EncodeToString(sum[:])
-}
 
 // page is one page: what happened, and what to do.
 type page struct {

@@ -1,6 +1,7 @@
-// Package door is what the doors for programs have in common.
+// Package door is what doors have in common.
 //
-// It protects the server from requests that are larger than anything it takes, and the audit log from addresses that callers make up.
+// It protects the server from requests that are larger than anything it takes, the audit log from addresses that callers make up, and people from pages that somebody
+// else frames, fills or reads.
 package door
 
 import (
