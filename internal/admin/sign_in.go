@@ -43,11 +43,11 @@ const (
 	SignInForeign     SignInCause = "foreign"      // the answer came to a browser that did not ask
 	SignInAnswered    SignInCause = "answered"     // there was an answer already
 	SignInChanged     SignInCause = "changed"      // the provider is another one than when the browser left
-	SignInWrongIssuer SignInCause = "wrong issuer" // another issuer than the one that was asked answered
+	SignInWrongIssuer SignInCause = "wrong_issuer" // another issuer than the one that was asked answered
 	SignInAway        SignInCause = "away"         // the issuer does not answer
 	SignInRefused     SignInCause = "refused"      // the issuer refuses the person or the client, or its ID token is none for us
 	SignInNobody      SignInCause = "nobody"       // no role trusts this person
-	SignInWrongKey    SignInCause = "wrong key"    // the access key is unknown, inactive, or its secret another one
+	SignInWrongKey    SignInCause = "wrong_key"    // the access key is unknown, inactive, or its secret another one
 )
 
 // SignInStop is why a sign-in does not go on, in words for a person.

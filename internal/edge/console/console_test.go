@@ -69,7 +69,7 @@ func TestBreakGlass(t *testing.T) {
 	if !strings.Contains(b.Log(), "level=WARN msg=\"somebody is at the console by an access key\"") {
 		t.Error("there is no warning in the log")
 	}
-	if ok, no := b.Metric(`credence_console_sign_ins_total{kind="break_glass",outcome="ok"}`), b.Metric(`credence_console_sign_ins_total{kind="break_glass",outcome="wrong key"}`); ok != 1 || no != 5 {
+	if ok, no := b.Metric(`credence_console_sign_ins_total{kind="break_glass",outcome="ok"}`), b.Metric(`credence_console_sign_ins_total{kind="break_glass",outcome="wrong_key"}`); ok != 1 || no != 5 {
 		t.Errorf("counted %d and %d", ok, no)
 	}
 

@@ -22,6 +22,7 @@ const clients = [
   { name: 'short', id: 'short-client', secret: 'short-client-secret', method: 'client_secret_basic', grants: ['authorization_code', 'refresh_token'] },
   { name: 'bound', id: 'bound-client', secret: 'bound-client-secret', method: 'client_secret_basic', grants: ['authorization_code', 'refresh_token', 'client_credentials'], more: { dpop_bound_access_tokens: true } },
   { name: 'hmac', id: 'hmac-client', secret: 'hmac-client-secret-of-more-than-32-bytes', method: 'client_secret_jwt', grants: ['authorization_code', 'client_credentials'] },
+  { name: 'console', id: 'console-client', secret: 'console-client-secret', method: 'client_secret_basic', grants: ['authorization_code'] },
   { name: 'public', id: 'public-client', method: 'none', grants: ['authorization_code', 'refresh_token'] },
   { name: 'machine', id: 'machine-client', secret: 'machine-client-secret', method: 'client_secret_basic', grants: ['client_credentials'] },
   { name: 'mounted', id: 'mounted-client', secret: 'mounted-client-secret', method: 'client_secret_basic', grants: ['client_credentials'] },
@@ -49,6 +50,10 @@ const provider = new Provider(issuer, {
     redirect_uris: grants.includes('authorization_code') ? ['https://registered.later.example/'] : [],
   })),
   fetch: (_url, { dispatcher, ...options }) => fetch(published, options), // keys alone are fetched; what it would dispatch by refuses this machine
+  // A user is in the groups that follow his name: ada+staff+owners.
+  claims: { openid: ['sub', 'groups'], email: ['email', 'email_verified'] },
+  conformIdTokenClaims: false,
+  findAccount: (_ctx, sub) => ({ accountId: sub, claims: () => ({ sub, groups: sub.split('+').slice(1), email: `${sub}@acme.example`, email_verified: false }) }),
   cookies: { keys: ['the cookies of this vendor'] },
   features: {
     clientCredentials: { enabled: true },
