@@ -26,6 +26,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"credence/internal/edge/awsapi"
+	"credence/internal/fakeidp"
 )
 
 // The scripts run this test's own binary as credence: the whole program, each command in a process of its own.
@@ -37,10 +38,12 @@ func TestMain(m *testing.M) {
 const patience = 40 * time.Second
 
 func TestScripts(t *testing.T) {
+	idp := fakeidp.Start(t)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+			env.Setenv("idp", idp.Issuer())
 			env.Values[servers{}] = map[string]*process{}
 			env.Values[snapshots{}] = map[string]string{}
 			return nil

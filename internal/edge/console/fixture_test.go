@@ -30,13 +30,19 @@ type bed struct {
 
 func open(t *testing.T, edit ...func(*server.Config)) bed {
 	t.Helper()
-	b := bed{testenv.Start(t, edit...), t}
+	b := bare(t, edit...)
 	b.Plant(clientSecret)
 	b.Vendor.AddClient(fakeidp.Client{ID: clientID, Secret: clientSecret})
 	b.provider("people", b.Vendor, clientID)
 	b.role("auditor", b.Vendor, clientID, group("admins"), everything)
 	b.is("alice", "admins")
 	return b
+}
+
+// bare is a server at which nobody signs in yet.
+func bare(t *testing.T, edit ...func(*server.Config)) bed {
+	t.Helper()
+	return bed{testenv.Start(t, edit...), t}
 }
 
 const everything = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`

@@ -5,11 +5,14 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"credence/internal/audit"
 	"credence/internal/fakeidp"
@@ -19,7 +22,11 @@ import (
 
 // Somebody comes by the link, is told who he is, sees the account and goes; the audit log has him by the name that his issuer gives him.
 func TestSignIn(t *testing.T) {
-	b := open(t)
+	t.Run("SQLite", func(t *testing.T) { signInAndOut(t, open(t)) })
+	t.Run("PostgreSQL", func(t *testing.T) { signInAndOut(t, open(t, testenv.OnPostgreSQL(t))) })
+}
+
+func signInAndOut(t *testing.T, b bed) {
 	w := testenv.NewBrowser(t)
 	s := b.signIn(w, "people")
 	b.inside(s, "auditor")
@@ -482,5 +489,107 @@ func TestStrangers(t *testing.T) {
 	}
 	if n := len(b.Audit(account)); n != before {
 		t.Errorf("strangers made %d entries", n-before)
+	}
+}
+
+// A token of a sign-in assumes no role by the web, and a role for programs lets nobody in.
+func TestSignInsAndWebIdentitiesStayApart(t *testing.T) {
+	b := open(t)
+	token := b.Vendor.Sign(object{"sub": "alice", "aud": clientID, "groups": []string{"admins"}, "nonce": "n"})
+	b.Plant(token)
+	assume := func(role string) error {
+		_, err := b.Admin.STS().AssumeRoleWithWebIdentity(t.Context(), &sts.AssumeRoleWithWebIdentityInput{
+			RoleArn: new("arn:aws:iam::" + account + ":role/" + role), RoleSessionName: new("session"), WebIdentityToken: &token,
+		})
+		return err
+	}
+	if err := assume("auditor"); err == nil || !strings.Contains(err.Error(), "Not authorized to perform sts:AssumeRoleWithWebIdentity") {
+		t.Errorf("a sign-in's token: %v", err)
+	}
+	programs := strings.Replace(trusting(b.Vendor, clientID, `"StringEquals":{"HOST:sub":"alice"}`), "credence:SignIn", "sts:AssumeRoleWithWebIdentity", 1)
+	b.must("CreateRole", object{"roleName": "programs", "assumeRolePolicyDocument": programs})
+	if err := assume("programs"); err != nil {
+		t.Errorf("a role for programs: %v", err)
+	}
+	b.is("alice")
+	if s := b.signIn(testenv.NewBrowser(t), "people"); s.heading() != "You may not come in" {
+		t.Errorf("a person as a program: %s", s)
+	}
+}
+
+// What a provider needs is asked for when it is made, with a word for whoever makes it.
+func TestPutSignInProvider(t *testing.T) {
+	b := open(t)
+	plain := fakeidp.Start(t)
+	plain.Set(func(v *fakeidp.Behaviour) { v.ExtraMetadata = object{"authorization_endpoint": nil} })
+	lying := fakeidp.Start(t)
+	lying.Set(func(v *fakeidp.Behaviour) { v.LieInDiscovery = b.Vendor.Issuer() })
+	away := fakeidp.Start(t)
+	away.Set(func(v *fakeidp.Behaviour) { v.DiscoveryStatus = 503 })
+	for _, c := range []struct {
+		name string
+		in   object
+		says string
+	}{
+		{"no endpoint", object{"issuer": plain.Issuer()}, "issuer: must be an OpenID Connect issuer whose discovery document names authorization_endpoint"},
+		{"another's document", object{"issuer": lying.Issuer()}, "issuer: "},
+		{"an issuer that is away", object{"issuer": away.Issuer()}, "HTTP 503"},
+		{"another spelling", object{"issuer": b.Vendor.Issuer() + "/"}, "must be written as its discovery document does"},
+		{"metadata of a cloud", object{"issuer": "http://169.254.169.254/"}, "issuer: "},
+		{"no URL", object{"issuer": "people"}, "issuer: "},
+		{"no openid", object{"issuer": b.Vendor.Issuer(), "scopes": []string{"profile"}}, "scopes: must have openid"},
+		{"no scope", object{"issuer": b.Vendor.Issuer(), "scopes": []string{"openid", "a b"}}, "scopes: has"},
+		{"no name", object{"name": "a/b", "issuer": b.Vendor.Issuer()}, "name"},
+	} {
+		in := object{"name": "new", "clientId": clientID}
+		for name, value := range c.in {
+			in[name] = value
+		}
+		if a := b.call("PutSignInProvider", in); a.Status != 400 || !strings.Contains(a.Message(), c.says) {
+			t.Errorf("%s: %d %s", c.name, a.Status, a.Body)
+		}
+	}
+	for i := range 19 {
+		b.must("PutSignInProvider", object{"name": fmt.Sprintf("more-%d", i), "issuer": b.Vendor.Issuer(), "clientId": clientID})
+	}
+	if a := b.call("PutSignInProvider", object{"name": "one-more", "issuer": b.Vendor.Issuer(), "clientId": clientID}); a.Status != 402 && a.Type() != "ServiceQuotaExceededException" {
+		t.Errorf("one too many: %d %s", a.Status, a.Body)
+	}
+	// A public client proves itself by PKCE alone.
+	b.Vendor.AddClient(fakeidp.Client{ID: "public", Secret: "never-sent", AuthMethods: []string{fakeidp.Post}})
+	b.must("PutSignInProvider", object{"name": "people", "issuer": b.Vendor.Issuer(), "clientId": "public"})
+	b.signIn(testenv.NewBrowser(t), "people")
+	requests := b.Vendor.Requests()
+	last := requests[len(requests)-1]
+	if last.Form.Get("grant_type") != "authorization_code" || last.Form.Get("client_id") != "public" || last.Form.Get("code_verifier") == "" || last.Form.Has("client_secret") || last.Header.Get("Authorization") != "" {
+		t.Errorf("the code was sent with %v", last.Form)
+	}
+}
+
+// Requests are pushed where an issuer demands that.
+func TestPushedSignIn(t *testing.T) {
+	b := open(t)
+	pushing := fakeidp.Start(t)
+	pushing.Set(func(v *fakeidp.Behaviour) {
+		v.Pushed, v.PushRequired, v.IDClaims = true, true, object{"groups": []string{"admins"}}
+	})
+	pushing.AddClient(fakeidp.Client{ID: clientID, Secret: clientSecret})
+	b.provider("pushed", pushing, clientID)
+	b.role("other", pushing, clientID, group("admins"), "")
+	b.inside(b.signIn(testenv.NewBrowser(t), "pushed"), "other")
+}
+
+// With --admin-listen the console is there, and nowhere else.
+func TestAdminListener(t *testing.T) {
+	b := bare(t, func(c *server.Config) { c.AdminListen = "127.0.0.1:0" })
+	at := b.Server.ConsoleURL()
+	if at == b.URL || at != "http://"+b.Server.AdminAddr().String() {
+		t.Fatalf("the console is at %s", at)
+	}
+	if s := b.read(testenv.NewBrowser(t).Get(at + "/console/sign-in")); s.heading() != "Sign in to Credence" {
+		t.Error(s)
+	}
+	if s := b.read(testenv.NewBrowser(t).Get(b.URL + "/console/sign-in")); s.status == 200 || strings.Contains(s.text, "Sign in") {
+		t.Error(s)
 	}
 }
