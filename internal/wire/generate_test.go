@@ -73,6 +73,7 @@ func TestSensitiveValuesAreInNoMessage(t *testing.T) {
 		"GetWorkloadAccessTokenForJWT": 1, "CompleteResourceTokenAuth": 1, "GetResourceApiKey": 1,
 		"CreatePaymentCredentialProvider": 4, "UpdatePaymentCredentialProvider": 4, // two secrets for each vendor
 		"ImportGrants":            2, // refresh tokens, custom parameters
+		"PutSignInProvider":       1, // the client secret
 		"GetResourcePaymentToken": 2, // the workload access token, the body of a request to Privy
 		"GetResourceOauth2Token":  3, // the workload access token, the custom state, custom parameters
 	}
