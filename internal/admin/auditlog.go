@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -292,25 +291,71 @@ func (a *Admin) auditTile(ctx context.Context, account string, t tlog.Tile) ([]b
 
 const auditToken = "audit token"
 
+// auditReader is what a token that reads the audit log seals. It is good for as long as the access key that made it, or until the sessions of the role are revoked.
+type auditReader struct {
+	Ends       int64  `json:"e"` // unix
+	Key        string `json:"k,omitempty"`
+	Role       string `json:"r,omitempty"`
+	RoleID     string `json:"i,omitempty"`
+	Generation int64  `json:"g,omitempty"`
+	Issued     int64  `json:"b,omitempty"` // unix milliseconds
+}
+
 // CreateAuditToken makes a token by which tools for tiled logs read the account's audit log.
 func (a *Admin) CreateAuditToken(ctx context.Context, c iam.Caller, in *wire.CreateAuditTokenInput) (*wire.CreateAuditTokenOutput, error) {
 	if err := a.allowAudit(c, "CreateAuditToken", access.Request{}); err != nil {
 		return nil, err
 	}
 	ends := time.Now().Add(time.Duration(or(in.DurationSeconds, 3600)) * time.Second).Truncate(time.Second)
-	token, err := a.Vault.SealHandle(ctx, c.Account, auditToken, binary.BigEndian.AppendUint64(nil, uint64(ends.Unix())))
+	r := auditReader{Ends: ends.Unix(), Key: c.AccessKeyID}
+	if c.Session != nil {
+		role, err := a.Store.Role(ctx, c.Account, c.Name)
+		if err != nil {
+			return nil, err
+		}
+		r.Key, r.Role, r.RoleID, r.Generation, r.Issued = "", role.Name, role.ID, role.Generation, c.Session.IssuedAt.UnixMilli()
+	}
+	text, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	token, err := a.Vault.SealHandle(ctx, c.Account, auditToken, text)
 	return &wire.CreateAuditTokenOutput{Token: token, ExpiresAt: wire.Time{Time: ends}, Path: auditPath(c.Account)}, err
+}
+
+// goodStill answers nil while whoever made a token could sign a request, and fault.NotFound or fault.UnknownCaller after that. The end of a session ends nothing: it is
+// known beforehand, and a token may be for longer.
+func (a *Admin) goodStill(ctx context.Context, account string, r auditReader) error {
+	if r.Role == "" {
+		c, err := a.Vault.KeyCaller(ctx, r.Key)
+		if err == nil && c.Account != account {
+			err = fault.NotFound
+		}
+		return err
+	}
+	role, err := a.Store.Role(ctx, account, r.Role)
+	if err == nil && (role.ID != r.RoleID || role.Generation != r.Generation || !time.UnixMilli(r.Issued).After(role.RevokedBefore)) {
+		err = fault.NotFound
+	}
+	return err
 }
 
 // ReadAuditLog reads the checkpoint or a tile of an account's log (c2sp.org/tlog-tiles) by a token of CreateAuditToken, which was the decision: fault.Unauthorized when
 // the token is none for this account now, and fault.NotFound when there is no such tile.
 func (a *Admin) ReadAuditLog(ctx context.Context, account, token, path string) (content []byte, err error) {
-	ends, ok, err := a.Vault.OpenHandle(ctx, account, auditToken, token)
-	if err != nil && !errors.Is(err, fault.NotFound) {
-		return nil, err
+	text, ok, err := a.Vault.OpenHandle(ctx, account, auditToken, token)
+	var r auditReader
+	if err == nil && (!ok || json.Unmarshal(text, &r) != nil || time.Now().Unix() >= r.Ends) {
+		err = fault.NotFound
 	}
-	if err != nil || !ok || len(ends) != 8 || time.Now().Unix() >= int64(binary.BigEndian.Uint64(ends)) {
+	if err == nil {
+		err = a.goodStill(ctx, account, r)
+	}
+	if errors.Is(err, fault.NotFound) || errors.Is(err, fault.UnknownCaller) {
 		return nil, fault.New(fault.Unauthorized, "The token is none for the audit log of account %s, or has ended: CreateAuditToken makes one (credence audit token)", account)
+	}
+	if err != nil {
+		return nil, err
 	}
 	if path == "checkpoint" {
 		l, err := a.auditLog(ctx, account)

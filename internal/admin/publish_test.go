@@ -15,6 +15,7 @@ import (
 	"credence/internal/store"
 	"credence/internal/telemetry"
 	"credence/internal/tlog"
+	"credence/internal/vault"
 	"credence/internal/wire"
 	"credence/internal/witness"
 )
@@ -110,7 +111,10 @@ func TestRetention(t *testing.T) {
 		}
 		key, err := tlog.ParseKey(l.VerifierKey)
 		must(t, err)
-		token, err := r.CreateAuditToken(t.Context(), administrator(t, alpha), &wire.CreateAuditTokenInput{})
+		who, own := administrator(t, alpha), vault.NewAccessKey()
+		must(t, r.Vault.InsertAccessKey(t.Context(), alpha, "admin", own, false))
+		who.AccessKeyID = own.ID
+		token, err := r.CreateAuditToken(t.Context(), who, &wire.CreateAuditTokenInput{})
 		must(t, err)
 		read := func(ctx context.Context, path string) ([]byte, error) {
 			return r.ReadAuditLog(ctx, alpha, token.Token, path)

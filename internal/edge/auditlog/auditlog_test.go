@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"filippo.io/torchwood"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/merkle/rfc6962"
 	"golang.org/x/mod/sumdb/note"
@@ -207,6 +209,62 @@ func TestNothingWithoutAToken(t *testing.T) {
 		if status, body := get(t, e, mine.Path+"/"+path, "Bearer "+mine.Token); status != want {
 			t.Errorf("%s: %d %s", path, status, body)
 		}
+	}
+}
+
+// A token is taken back with what made it: an access key that is used no more, a user or role that is gone, sessions that are revoked. Nothing else ends it.
+func TestTokensEndWithTheirMaker(t *testing.T) {
+	const policy = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`
+	e := testenv.Start(t)
+	session := func(t *testing.T) testenv.Principal {
+		out, err := e.Admin.STS().AssumeRole(t.Context(), &sts.AssumeRoleInput{RoleArn: aws.String("arn:aws:iam::" + testenv.Account + ":role/auditor"), RoleSessionName: aws.String("me")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e.As(testenv.Account, *out.Credentials.AccessKeyId, *out.Credentials.SecretAccessKey, *out.Credentials.SessionToken)
+	}
+	do := func(t *testing.T, operation, body string) {
+		t.Helper()
+		if a := e.Admin.Call("/credence/"+operation, body); a.Status >= 300 {
+			t.Fatalf("%s: %d %s", operation, a.Status, a.Body)
+		}
+	}
+	role := func(t *testing.T) testenv.Principal {
+		trust := `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::` + testenv.Account + `:root"},"Action":"sts:AssumeRole"}}`
+		do(t, "CreateRole", `{"roleName":"auditor","assumeRolePolicyDocument":`+strconv.Quote(trust)+`}`)
+		do(t, "PutRolePolicy", `{"roleName":"auditor","policyName":"all","policyDocument":`+strconv.Quote(policy)+`}`)
+		return session(t)
+	}
+	user := func(*testing.T) testenv.Principal { return e.NewUser(testenv.Account, "auditor", policy) }
+	for name, c := range map[string]struct {
+		maker     func(*testing.T) testenv.Principal
+		end, then string // operations and bodies; KEY is the access key of the maker
+	}{
+		"a key used no more":  {user, `UpdateAccessKey {"userName":"auditor","accessKeyId":"KEY","status":"Inactive"}`, `DeleteUser {"userName":"auditor","force":true}`},
+		"a user who is gone":  {user, `DeleteUser {"userName":"auditor","force":true}`, ""},
+		"revoked sessions":    {role, `RevokeRoleSessions {"roleName":"auditor"}`, `DeleteRole {"roleName":"auditor"}`},
+		"a role that is gone": {role, `DeleteRole {"roleName":"auditor"}`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := c.maker(t)
+			does := func(operation string) {
+				t.Helper()
+				if operation, body, ok := strings.Cut(strings.ReplaceAll(operation, "KEY", p.Credentials().AccessKeyID), " "); ok {
+					do(t, operation, body)
+				}
+			}
+			defer func() { does(c.then) }()
+			var k token
+			ask(t, p, "CreateAuditToken", `{}`, &k)
+			read := func() int { status, _ := get(t, e, k.Path+"/checkpoint", "Bearer "+k.Token); return status }
+			if status := read(); status != 200 {
+				t.Fatalf("before: %d", status)
+			}
+			does(c.end)
+			if status := read(); status != 401 {
+				t.Errorf("after: %d", status)
+			}
+		})
 	}
 }
 
