@@ -27,6 +27,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"text/tabwriter"
@@ -41,6 +42,10 @@ var (
 	allocProfile = flag.String("serverallocs", "", "`file` for its allocations; GODEBUG=memprofilerate=512 makes them exact enough")
 	profileOf    = flag.String("serverof", "c", "`server` to profile: a, b, c or d")
 	profileConns = flag.Int("serverconns", 64, "`connections` while it is profiled")
+
+	auditRounds = flag.Int("auditrounds", 5, "`rounds` of BenchmarkAudit")
+	auditOf     = flag.String("auditof", "cefg", "`servers` that it measures")
+	auditConns  = flag.String("auditconns", "16,64,256", "`connections` that it has")
 )
 
 const (
@@ -48,6 +53,7 @@ const (
 	roundTime    = 2 * time.Second
 	memoryTime   = time.Minute
 	profileTime  = 15 * time.Second
+	settle       = 1200 * time.Millisecond // for which events may be on their way into the log, and more
 
 	maxOthers = 0.2             // cores: a round that the rest of the machine disturbed more is repeated,
 	patience  = 5 * time.Minute // but not for longer than this in all
@@ -125,6 +131,43 @@ func BenchmarkCachedToken(b *testing.B) {
 		fmt.Fprint(table, line)
 	}
 	b.ReportMetric(0, "ns/op") // says nothing here
+}
+
+// BenchmarkAudit measures what the audit log costs. Unlike BenchmarkCachedToken it does not wait for a quiet machine.
+func BenchmarkAudit(b *testing.B) {
+	p := start(b)
+	var subjects []subject
+	for _, s := range p.servers() {
+		if strings.Contains(*auditOf, s.name[:1]) {
+			subjects = append(subjects, s)
+			p.load(b, s, 64, roundTime)
+		}
+	}
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	defer func() { _ = table.Flush() }()
+	fmt.Fprint(table, "server\tconnections\treq/s\tp50 µs\tp99 µs\tCPU µs/req\tothers' CPU\te/it per CPU\tper second\t\n")
+	for _, text := range strings.Split(*auditConns, ",") {
+		connections, err := strconv.Atoi(text)
+		if err != nil {
+			b.Fatal(err)
+		}
+		of := map[subject][]round{}
+		for range *auditRounds {
+			for _, s := range subjects {
+				of[s] = append(of[s], p.load(b, s, connections, roundTime))
+			}
+		}
+		for _, s := range subjects {
+			figure := func(f func(round) float64) float64 {
+				return median(of[s], of[s], func(r, _ round) float64 { return f(r) })
+			}
+			cpu := median(of[s], of[p.memory], func(x, y round) float64 { return y.cpu() / x.cpu() })
+			perSecond := median(of[s], of[p.memory], func(x, y round) float64 { return x.perSecond() / y.perSecond() })
+			fmt.Fprintf(table, "%s\t%d\t%.0f\t%.0f\t%.0f\t%.1f\t%.0f %%\t%.2f\t%.2f\t\n", s.name, connections,
+				figure(round.perSecond), figure(round.p50), figure(round.p99), figure(round.cpu), 100*figure(func(r round) float64 { return r.others }), cpu, perSecond)
+		}
+	}
+	b.ReportMetric(0, "ns/op")
 }
 
 // median is that of a figure over rounds of two servers that took turns.

@@ -157,12 +157,13 @@ func (p *pair) load(b testing.TB, s subject, connections int, d time.Duration) r
 		b.Fatalf("%s: %v", s.name, err)
 	}
 	took := time.Since(start)
+	time.Sleep(settle) // what happens behind the answers belongs to them
 	after, err := p.readMeters()
 	if err != nil {
 		b.Fatal(err)
 	}
 	others := after.machine - before.machine - (after.server - before.server) - (after.client - before.client)
-	r := round{took: took, server: after.server - before.server, others: max(0, others.Seconds()/took.Seconds()), latencies: slices.Concat(latencies...)}
+	r := round{took: took, server: after.server - before.server, others: max(0, others.Seconds()/(took+settle).Seconds()), latencies: slices.Concat(latencies...)}
 	slices.Sort(r.latencies)
 	return r
 }

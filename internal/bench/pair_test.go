@@ -40,35 +40,37 @@ const (
 
 // pair is both processes, ready for load.
 type pair struct {
-	bare, verifying, credence, durable, memory subject
-	control                                    string // URL
-	credentials                                aws.CredentialsProvider
-	wat                                        *string
-	token                                      string
-	answer                                     []byte // the body that all servers answer
-	patientUntil                               time.Time
+	bare, verifying, credence, durable subject
+	memory, waiting, plain             subject // credence with another audit sink
+	control                            string  // URL
+	credentials                        aws.CredentialsProvider
+	wat                                *string
+	token                              string
+	answer                             []byte // the body that all servers answer
+	patientUntil                       time.Time
 }
 
 // subject is a server that is measured.
-type subject struct{ name, url string }
-
-func (p *pair) servers() []subject {
-	return []subject{p.bare, p.verifying, p.credence, p.durable, p.memory}
+type subject struct {
+	name, url string
+	audit     string // the sink of Credence's audit events
 }
 
-// switchAudit has Credence keep audit events in the database, or, as what is measured beside it, nowhere. What is still on its way into the log gets there first.
+func (p *pair) servers() []subject {
+	return []subject{p.bare, p.verifying, p.credence, p.durable, p.memory, p.waiting, p.plain}
+}
+
+// switchAudit has Credence keep audit events in the database, or, as what is measured beside it, elsewhere.
 func (p *pair) switchAudit(b testing.TB, s subject) {
 	b.Helper()
-	to := "database"
-	if s == p.memory {
-		to = "memory"
-		time.Sleep(2 * time.Second)
-	}
-	resp, err := http.Post(p.control+"/audit?to="+to, "", nil)
+	resp, err := http.Post(p.control+"/audit?to="+s.audit, "", nil)
 	if err != nil {
 		b.Fatal(err)
 	}
 	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		b.Fatalf("the server process has no audit sink %q", s.audit)
+	}
 }
 
 // start runs a server process until the test ends. In it, Credence has got a token from a vendor in this process, and the others know what it answers.
@@ -80,7 +82,8 @@ func start(b testing.TB) *pair {
 	dataDir := filepath.Join(b.TempDir(), "data")
 	l := startServer(b, dataDir)
 	p := &pair{
-		bare: subject{"a bare", l.Bare}, verifying: subject{"b verifying", l.Verifying}, credence: subject{"c credence", l.Credence}, durable: subject{"d durable", l.Durable}, memory: subject{"e in memory", l.Credence},
+		bare: subject{"a bare", l.Bare, "memory"}, verifying: subject{"b verifying", l.Verifying, "memory"}, credence: subject{"c credence", l.Credence, "database"}, durable: subject{"d durable", l.Durable, "memory"},
+		memory: subject{"e in memory", l.Credence, "memory"}, waiting: subject{"f waiting", l.Credence, "wait"}, plain: subject{"g plain file", l.Credence, "plain"},
 		control: l.Control, patientUntil: time.Now().Add(patience),
 	}
 	if err := p.prepare(b, filepath.Join(dataDir, "credentials"), vendor.Issuer()); err != nil {

@@ -38,6 +38,8 @@ const dataDirVariable = "CREDENCE_BENCH_DATA_DIR"
 const (
 	account = "123456789012"
 	region  = "us-east-1"
+
+	syncTime = 250 * time.Microsecond // of a small write on the disk of docs/performance.md
 )
 
 // listening is what the server process says, as JSON on its standard output, once it serves: the base URL of each of its servers.
@@ -55,7 +57,7 @@ func serve(dataDir string) error {
 		stop()
 	}()
 
-	var memory switched
+	var sink switched
 	logFile, err := os.Create(filepath.Join(filepath.Dir(dataDir), "credence.log"))
 	if err != nil {
 		return err
@@ -64,7 +66,7 @@ func serve(dataDir string) error {
 	// Dev, because the vendor is in the other process, on loopback and without TLS; nothing else on the way of a cached token depends on it but
 	// the count of requests, which is on and lets all through.
 	s, err := server.New(ctx, server.Config{
-		Listen: "127.0.0.1:0", DataDir: dataDir, Region: region, AccountID: account, Dev: true, Quotas: []string{"rate.*=1000000"}, AuditSink: memory.over, Log: slog.New(slog.NewTextHandler(logFile, nil)),
+		Listen: "127.0.0.1:0", DataDir: dataDir, Region: region, AccountID: account, Dev: true, Quotas: []string{"rate.*=1000000"}, AuditSink: sink.over, Log: slog.New(slog.NewTextHandler(logFile, nil)),
 	})
 	if err != nil {
 		return err
@@ -74,11 +76,12 @@ func serve(dataDir string) error {
 		return errors.Join(err, s.Close())
 	}
 	defer func() { _ = journal.file.Close() }()
+	sink.plain = journal
 	f := fixed{audit: audit.New(journal)}
 	control := http.NewServeMux()
 	control.HandleFunc("GET /usage", serveUsage)
 	control.HandleFunc("POST /answer", f.set)
-	control.HandleFunc("POST /audit", memory.set)
+	control.HandleFunc("POST /audit", sink.set)
 	control.HandleFunc("GET /profile", pprof.Profile)
 	control.Handle("GET /allocs", pprof.Handler("allocs"))
 	l := listening{Credence: s.URL()}
@@ -96,10 +99,10 @@ func serve(dataDir string) error {
 	return s.Run(ctx)
 }
 
-// switched is an audit sink that is the database's, or, switched to memory, none at all.
+// switched is an audit sink that is the database's, or what it is measured against.
 type switched struct {
-	database audit.Sink
-	memory   atomic.Bool
+	database, plain audit.Sink
+	to              atomic.Pointer[audit.Sink]
 }
 
 func (s *switched) over(database audit.Sink) audit.Sink {
@@ -108,14 +111,29 @@ func (s *switched) over(database audit.Sink) audit.Sink {
 }
 
 func (s *switched) AppendAudit(batches []audit.Batch) error {
-	if s.memory.Load() {
-		return nil
+	if to := s.to.Load(); to != nil {
+		return (*to).AppendAudit(batches)
 	}
 	return s.database.AppendAudit(batches)
 }
 
-func (s *switched) set(_ http.ResponseWriter, r *http.Request) {
-	s.memory.Store(r.URL.Query().Get("to") == "memory")
+// nowhere is a sink that keeps nothing, after a while: without any, it is what memory costs.
+type nowhere struct{ wait time.Duration }
+
+func (n nowhere) AppendAudit([]audit.Batch) error {
+	if n.wait > 0 {
+		time.Sleep(n.wait)
+	}
+	return nil
+}
+
+func (s *switched) set(w http.ResponseWriter, r *http.Request) {
+	to, ok := map[string]audit.Sink{"database": s.database, "memory": nowhere{}, "wait": nowhere{syncTime}, "plain": s.plain}[r.URL.Query().Get("to")]
+	if !ok {
+		http.Error(w, "no such sink", http.StatusBadRequest)
+		return
+	}
+	s.to.Store(&to)
 }
 
 // fixed are the servers that Credence is measured against: they know one caller and one answer.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,7 +24,7 @@ type AuditLog struct {
 	CreatedAt   time.Time
 }
 
-// AuditChunk is entries of a log, as a bundle of c2sp.org/tlog-tiles.
+// AuditChunk is entries of a log, as a bundle of c2sp.org/tlog-tiles. Of a row that is damaged, Entries are no such bundle.
 type AuditChunk struct {
 	Start, Count int64
 	From, To     time.Time // bounds of their times
@@ -115,11 +116,17 @@ func (s *Store) FoldAudit(f AuditFold) error {
 		}
 		for _, c := range f.Chunks {
 			if err := t.exec(`INSERT INTO audit_chunks (account, start, count, first_at, last_at, entries) VALUES ($1, $2, $3, $4, $5, $6)`,
-				f.Account, c.Start, c.Count, millis(c.From), millis(c.To), c.Entries); err != nil {
+				f.Account, c.Start, c.Count, millis(c.From), millis(c.To), pack(nil, c.Entries)); err != nil {
 				return err
 			}
-			for _, term := range c.Terms {
-				if err := t.exec(`INSERT INTO audit_terms (account, field, value, start) VALUES ($1, $2, $3, $4)`, f.Account, term.Field, term.Value, c.Start); err != nil {
+			for terms := range slices.Chunk(c.Terms, 100) {
+				args := []any{f.Account, c.Start}
+				values := make([]string, len(terms))
+				for i, term := range terms {
+					args = append(args, term.Field, term.Value)
+					values[i] = fmt.Sprintf("($1, $%d, $%d, $2)", len(args)-1, len(args))
+				}
+				if err := t.exec(`INSERT INTO audit_terms (account, field, value, start) VALUES `+strings.Join(values, ", "), args...); err != nil {
 					return err
 				}
 			}
@@ -151,7 +158,15 @@ func (s *Store) AuditTile(ctx context.Context, account string, level int, n int6
 const auditChunkColumns = `c.start, c.count, c.first_at, c.last_at, c.entries`
 
 func scanAuditChunk(r scanner) (c AuditChunk, err error) {
-	return c, r.Scan(&c.Start, &c.Count, moment{&c.From}, moment{&c.To}, &c.Entries)
+	if err = r.Scan(&c.Start, &c.Count, moment{&c.From}, moment{&c.To}, &c.Entries); err != nil {
+		return c, err
+	}
+	entries, damaged := unpack(c.Entries)
+	if damaged != nil {
+		entries = []byte("damaged") // no bundle, as whoever reads it finds out; the other chunks are as good as ever
+	}
+	c.Entries = entries
+	return c, nil
 }
 
 // AuditChunks are those that begin at start or later, and before end.
