@@ -125,7 +125,7 @@ func matching(k store.AuditChunk, q store.AuditQuery, yield func(index int64, en
 func holds(e audit.Event, terms []store.AuditTerm) bool {
 	for _, t := range terms {
 		for _, i := range indexed {
-			if i.field == t.Field && i.of(e) != t.Value {
+			if i.field == t.Field && i.of(&e) != t.Value {
 				return false
 			}
 		}

@@ -120,6 +120,11 @@ func (a *Admin) fold(ctx context.Context, l store.AuditLog, batches []audit.Batc
 		return f, err
 	}
 	var chunk *chunk
+	var parser audit.Parser
+	left := 0
+	for _, b := range batches {
+		left += len(b.Events)
+	}
 	for _, b := range batches {
 		if tree.Size()-l.Size >= foldEvents {
 			break
@@ -130,13 +135,15 @@ func (a *Admin) fold(ctx context.Context, l store.AuditLog, batches []audit.Batc
 			entry = entry[:min(len(entry), tlog.MaxEntry)] // none that was recorded is longer
 			if chunk == nil || tree.Size()%tlog.TileWidth == 0 {
 				chunk.endInto(&f)
-				chunk = newChunk(tree.Size())
+				chunk = newChunk(tree.Size(), &parser)
+				chunk.Entries = make([]byte, 0, min(left+left/8, tlog.TileWidth*(len(entry)+64))) // about what it will have
 			}
 			if err := chunk.add(entry, b); err != nil {
 				return f, err
 			}
 			tree.Add(tlog.LeafHash(entry))
 		}
+		left -= len(b.Events)
 	}
 	chunk.endInto(&f)
 	for p, hashes := range tree.Changed() {
@@ -178,11 +185,13 @@ func (a *Admin) unchanged(l store.AuditLog, edge map[tlog.Place][]byte) error {
 // chunk is entries on their way into a row.
 type chunk struct {
 	store.AuditChunk
-	terms map[store.AuditTerm]bool
+	parser *audit.Parser
+	terms  map[store.AuditTerm]bool
+	last   []string // value of each indexed field: most entries are like the one before
 }
 
-func newChunk(start int64) *chunk {
-	return &chunk{store.AuditChunk{Start: start}, map[store.AuditTerm]bool{}}
+func newChunk(start int64, p *audit.Parser) *chunk {
+	return &chunk{store.AuditChunk{Start: start}, p, map[store.AuditTerm]bool{}, make([]string, len(indexed))}
 }
 
 func (c *chunk) endInto(f *store.AuditFold) {
@@ -198,14 +207,14 @@ func (c *chunk) endInto(f *store.AuditFold) {
 // indexed are the fields by which entries are found, and their values in an event.
 var indexed = []struct {
 	field string
-	of    func(audit.Event) string
+	of    func(*audit.Event) string
 }{
-	{"caller", func(e audit.Event) string { return e.Caller }},
-	{"action", func(e audit.Event) string { return e.Action }},
-	{"workload", func(e audit.Event) string { return e.Workload }},
-	{"provider", func(e audit.Event) string { return e.Provider }},
-	{"user", func(e audit.Event) string { return e.User }},
-	{"outcome", func(e audit.Event) string { return string(e.Outcome) }},
+	{"caller", func(e *audit.Event) string { return e.Caller }},
+	{"action", func(e *audit.Event) string { return e.Action }},
+	{"workload", func(e *audit.Event) string { return e.Workload }},
+	{"provider", func(e *audit.Event) string { return e.Provider }},
+	{"user", func(e *audit.Event) string { return e.User }},
+	{"outcome", func(e *audit.Event) string { return string(e.Outcome) }},
 }
 
 // add adds an entry. Whatever stands in the inbox becomes one; what is no event can only be found by its time, which is the batch's.
@@ -215,7 +224,7 @@ func (c *chunk) add(entry []byte, b audit.Batch) error {
 		return err
 	}
 	c.Count++
-	e, err := audit.Parse(entry)
+	e, err := c.parser.Parse(entry)
 	if err != nil {
 		e = audit.Event{}
 	}
@@ -234,9 +243,10 @@ func (c *chunk) add(entry []byte, b audit.Batch) error {
 	if to = to.Add(time.Millisecond); to.After(c.To) { // rows have milliseconds
 		c.To = to
 	}
-	for _, i := range indexed {
-		if value := i.of(e); value != "" {
+	for n, i := range indexed {
+		if value := i.of(&e); value != "" && value != c.last[n] {
 			c.terms[store.AuditTerm{Field: i.field, Value: value}] = true
+			c.last[n] = value
 		}
 	}
 	return nil

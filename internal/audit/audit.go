@@ -88,11 +88,18 @@ type Log struct {
 // MaxEvent is how many bytes an event may have as JSON: an entry of a transparency log (c2sp.org/tlog-tiles) has a length of 16 bits.
 const MaxEvent = 1<<16 - 1
 
-// Events of one write, and how long a busy log gathers them (design: at most 5 ms).
-const (
-	maxEvents = 512
-	gather    = time.Millisecond
-)
+// maxEvents is how many one write has at most.
+const maxEvents = 512
+
+// gather is how long a busy log waits for as many callers as there were the last time: a millisecond. Where they are so many that they keep a processor busy they
+// wait for each other anyway, and the larger the batch, the less each of them pays for it (design: at most 5 ms).
+func gather(callers int) time.Duration {
+	const (
+		least, most = time.Millisecond, 5 * time.Millisecond
+		each        = 60 * time.Microsecond // of a processor, for one request
+	)
+	return min(max(least, time.Duration(callers)*each), most)
+}
 
 // New makes a log.
 func New(sink Sink) *Log {

@@ -6,9 +6,15 @@ import (
 	"time"
 )
 
+// Parser reads entries. What most of them say again, it keeps as one string.
+type Parser struct{ texts map[string]string }
+
+// Of more texts than that, none is looked for again.
+const mostTexts = 4096
+
 // Parse reads the members of an entry by which it is found: id, time, account, caller, action, workload, provider, user and outcome. Others may be left out.
-func Parse(entry []byte) (e Event, err error) {
-	if e, ok := parseSimple(entry); ok {
+func (p *Parser) Parse(entry []byte) (e Event, err error) {
+	if e, ok := p.parseSimple(entry); ok {
 		return e, nil
 	}
 	e = Event{} // as far as it was understood
@@ -16,7 +22,7 @@ func Parse(entry []byte) (e Event, err error) {
 }
 
 // parseSimple reads what appendJSON writes when nothing has to be quoted, which is nearly always, without looking at types. It is not ok with anything else.
-func parseSimple(entry []byte) (e Event, ok bool) {
+func (p *Parser) parseSimple(entry []byte) (e Event, ok bool) {
 	rest, ok := bytes.CutPrefix(entry, []byte("{"))
 	for ok {
 		var name, value []byte
@@ -44,21 +50,26 @@ func parseSimple(entry []byte) (e Event, ok bool) {
 				return e, false
 			}
 		case "account":
-			e.Account = string(value)
+			e.Account, ok = p.text(value)
 		case "caller":
-			e.Caller = string(value)
+			e.Caller, ok = p.text(value)
 		case "action":
-			e.Action = string(value)
+			e.Action, ok = p.text(value)
 		case "workload":
-			e.Workload = string(value)
+			e.Workload, ok = p.text(value)
 		case "provider":
-			e.Provider = string(value)
+			e.Provider, ok = p.text(value)
 		case "user":
-			e.User = string(value)
+			e.User, ok = p.text(value)
 		case "outcome":
-			e.Outcome = Outcome(value)
-		case "accessKey", "sourceIp", "requestId", "traceId", "resources", "reason":
+			var outcome string
+			outcome, ok = p.text(value)
+			e.Outcome = Outcome(outcome)
+		case "accessKey", "subject", "sourceIp", "requestId", "traceId", "resources", "reason":
 		default:
+			return e, false
+		}
+		if !ok {
 			return e, false
 		}
 		if string(rest) == "}" {
@@ -69,18 +80,32 @@ func parseSimple(entry []byte) (e Event, ok bool) {
 	return e, false
 }
 
+// text is a value whose bytes all stand for themselves.
+func (p *Parser) text(value []byte) (string, bool) {
+	if s, ok := p.texts[string(value)]; ok {
+		return s, true
+	}
+	for _, c := range value {
+		if !plain[c] {
+			return "", false
+		}
+	}
+	if p.texts == nil || len(p.texts) >= mostTexts {
+		p.texts = map[string]string{}
+	}
+	s := string(value)
+	p.texts[s] = s
+	return s, true
+}
+
 // simpleText reads a JSON string without escapes.
 func simpleText(b []byte) (text, rest []byte, ok bool) {
 	if len(b) == 0 || b[0] != '"' {
 		return nil, nil, false
 	}
-	for i, c := range b[1:] {
-		if c == '"' {
-			return b[1 : 1+i], b[2+i:], true
-		}
-		if !plain[c] {
-			return nil, nil, false
-		}
+	b = b[1:]
+	if i := bytes.IndexByte(b, '"'); i >= 0 && bytes.IndexByte(b[:i], '\\') < 0 {
+		return b[:i], b[i+1:], true
 	}
 	return nil, nil, false
 }

@@ -14,7 +14,7 @@ import (
 // the first of those who came meanwhile.
 type Group[T any] struct {
 	run    func(items []T) []error
-	gather time.Duration
+	gather func(callers int) time.Duration
 	max    int
 
 	calls sync.Pool // of *call[T]
@@ -47,8 +47,9 @@ const (
 )
 
 // New makes a group. run gets 1 to max items, which it may not keep, and answers nil when all went well, else one error (or nil) per item.
-// A leader waits for as many callers as the last run saw, at most for gather (0: not at all), so that they share its run; a lone caller never waits.
-func New[T any](max int, gather time.Duration, run func(items []T) []error) *Group[T] {
+// A leader waits for as many callers as the last run saw, so that they share its run, at most for what gather says of so many (nil: not at all); a lone caller
+// never waits.
+func New[T any](max int, gather func(callers int) time.Duration, run func(items []T) []error) *Group[T] {
 	return &Group[T]{run: run, gather: gather, max: max, enough: make(chan struct{}, 1),
 		calls: sync.Pool{New: func() any { return &call[T]{wake: make(chan turn, 1)} }}}
 }
@@ -110,10 +111,10 @@ func (g *Group[T]) lead() {
 func (g *Group[T]) take() ([]*call[T], []T) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if wanted := min(g.crowd, g.max); g.gather > 0 && len(g.waiting) < wanted {
+	if wanted := min(g.crowd, g.max); g.gather != nil && len(g.waiting) < wanted {
 		g.wanted = wanted
 		g.mu.Unlock()
-		g.awaitEnough()
+		g.awaitEnough(g.gather(wanted))
 		g.mu.Lock()
 		if g.wanted == 0 {
 			select {
@@ -132,11 +133,11 @@ func (g *Group[T]) take() ([]*call[T], []T) {
 	return g.taken, g.items
 }
 
-func (g *Group[T]) awaitEnough() {
+func (g *Group[T]) awaitEnough(most time.Duration) {
 	if g.late == nil {
-		g.late = time.NewTimer(g.gather)
+		g.late = time.NewTimer(most)
 	} else {
-		g.late.Reset(g.gather)
+		g.late.Reset(most)
 	}
 	select {
 	case <-g.enough:

@@ -16,7 +16,7 @@ func TestEveryCallerGetsItsOwnAnswer(t *testing.T) {
 	odd := errors.New("odd")
 	var running sync.Mutex
 	ran := map[int]int{}
-	g := batch.New(8, 0, func(items []int) []error {
+	g := batch.New(8, nil, func(items []int) []error {
 		if !running.TryLock() {
 			t.Error("two runs at once")
 			return nil
@@ -55,7 +55,7 @@ func TestEveryCallerGetsItsOwnAnswer(t *testing.T) {
 func TestConcurrentCallersShareARun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		runs := 0
-		g := batch.New(100, 0, func(items []int) []error {
+		g := batch.New(100, nil, func(items []int) []error {
 			runs++
 			time.Sleep(time.Millisecond)
 			return nil
@@ -71,10 +71,32 @@ func TestConcurrentCallersShareARun(t *testing.T) {
 	})
 }
 
+func always(d time.Duration) func(int) time.Duration { return func(int) time.Duration { return d } }
+
+// How long a leader waits at most depends on how many it waits for.
+func TestGatherLongerForMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := batch.New(100, func(callers int) time.Duration { return time.Duration(callers) * time.Second }, func([]int) []error { time.Sleep(time.Millisecond); return nil })
+		for _, crowd := range []int{10, 30} {
+			var wg sync.WaitGroup
+			for n := range crowd {
+				wg.Go(func() { _ = g.Do(n) }) // one runs alone, the others share the next run
+			}
+			wg.Wait()
+			start := time.Now()
+			_ = g.Do(1)
+			if d, want := time.Since(start), time.Duration(crowd-1)*time.Second+time.Millisecond; d != want {
+				t.Errorf("after a crowd of %d, %v; want %v", crowd, d, want)
+			}
+			_ = g.Do(1)
+		}
+	})
+}
+
 // A lone caller never waits to gather; after a shared run, the leader gathers.
 func TestGatherOnlyUnderLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := batch.New(100, time.Second, func([]int) []error { time.Sleep(time.Millisecond); return nil })
+		g := batch.New(100, always(time.Second), func([]int) []error { time.Sleep(time.Millisecond); return nil })
 		start := time.Now()
 		for n := range 5 {
 			_ = g.Do(n)
@@ -104,7 +126,7 @@ func TestGatherOnlyUnderLoad(t *testing.T) {
 func TestGatherEndsWhenAllAreThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var runs []int
-		g := batch.New(100, time.Hour, func(items []int) []error {
+		g := batch.New(100, always(time.Hour), func(items []int) []error {
 			runs = append(runs, len(items))
 			time.Sleep(time.Millisecond)
 			return nil
@@ -128,7 +150,7 @@ func TestGatherEndsWhenAllAreThere(t *testing.T) {
 
 // A panic becomes the error of everybody in that run, and the group goes on.
 func TestPanicInARun(t *testing.T) {
-	g := batch.New(8, 0, func(items []int) []error {
+	g := batch.New(8, nil, func(items []int) []error {
 		if items[0] == 1 {
 			panic("boom")
 		}

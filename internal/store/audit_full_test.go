@@ -1,6 +1,7 @@
 package store
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"testing"
@@ -25,7 +26,9 @@ func TestAuditOnAFullDisk(t *testing.T) {
 	recorded := map[string]bool{}
 	refused := 0
 	record := func(n int) {
-		reason := fmt.Sprintf("%d %1000d", n, n)
+		noise := make([]byte, 500) // nothing that could be compressed away
+		_, _ = rand.Read(noise)
+		reason := fmt.Sprintf("%d %x", n, noise)
 		if err := log.Record(audit.Event{Account: alpha, Outcome: audit.Allowed, Reason: reason}); err != nil {
 			refused++
 			return

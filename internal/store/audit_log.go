@@ -114,9 +114,12 @@ func (s *Store) FoldAudit(f AuditFold) error {
 		if err != nil {
 			return err
 		}
+		buffer := packed.Get().(*[]byte)
+		defer packed.Put(buffer)
 		for _, c := range f.Chunks {
+			*buffer = pack(*buffer, c.Entries)
 			if err := t.exec(`INSERT INTO audit_chunks (account, start, count, first_at, last_at, entries) VALUES ($1, $2, $3, $4, $5, $6)`,
-				f.Account, c.Start, c.Count, millis(c.From), millis(c.To), pack(nil, c.Entries)); err != nil {
+				f.Account, c.Start, c.Count, millis(c.From), millis(c.To), *buffer); err != nil {
 				return err
 			}
 			for terms := range slices.Chunk(c.Terms, 100) {

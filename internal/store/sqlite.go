@@ -48,7 +48,7 @@ func openSQLite(path string, keep bool) (*Store, error) {
 		dialect: goose.DialectSQLite3, rewrite: sqliteRewrite, classify: classifySQLite, transient: func(error) bool { return false }, queue: true,
 		snapshot: snapshotSQLite, scrub: scrubSQLite, check: checkSQLite,
 	}}
-	s.writes = batch.New(256, 0, s.commit)
+	s.writes = batch.New(256, nil, s.commit)
 	return s, nil
 }
 

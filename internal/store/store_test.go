@@ -1,7 +1,9 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"filippo.io/torchwood"
 	"github.com/google/go-cmp/cmp"
 
 	"credence/internal/audit"
@@ -527,6 +530,54 @@ func TestAuditBatches(t *testing.T) {
 			got, err := s.AuditBatches(ctx, account)
 			must(t, err)
 			same(t, got, b[i:i+1])
+		}
+	})
+}
+
+// A batch that was damaged in the database is read as it stands, one that would fill the memory too; the others are as they were.
+func TestDamagedAuditBatch(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, open opener) {
+		s := open(t)
+		good := audit.Batch{Account: alpha, ID: "2", Time: noon, Events: bytes.Repeat([]byte("event\n"), 100)}
+		for name, row := range map[string][]byte{"no block": []byte("event\n"), "a bomb": binary.AppendUvarint(nil, 1<<31), "nothing": {}} {
+			bad := audit.Batch{Account: alpha, ID: "1", Time: noon, Events: row}
+			must(t, s.AppendAudit([]audit.Batch{bad, good}))
+			must(t, s.write(func(t *tx) error {
+				return t.exec(`UPDATE audit_batches SET events = $2 WHERE account = $1 AND id = '1'`, alpha, row)
+			}))
+			got, err := s.AuditBatches(t.Context(), alpha)
+			if err != nil || len(got) != 2 || !bytes.Equal(got[0].Events, row) || !bytes.Equal(got[1].Events, good.Events) {
+				t.Errorf("%s: %v, %v", name, got, err)
+			}
+		}
+	})
+}
+
+// Of a chunk that was damaged in the database, the entries are none; the others are as they were.
+func TestDamagedAuditChunk(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, open opener) {
+		s := open(t)
+		must(t, s.InsertAuditLog(AuditLog{Account: alpha, Origin: "o", VerifierKey: "k", Signer: []byte("s"), Checkpoint: []byte("c"), CreatedAt: noon}))
+		must(t, s.AppendAudit([]audit.Batch{{Account: alpha, ID: "1", Time: noon, Events: []byte("x\ny\n")}}))
+		var bundles [2][]byte
+		for i, entry := range []string{"x", "y"} {
+			var err error
+			bundles[i], err = torchwood.AppendTileEntry(nil, []byte(entry))
+			must(t, err)
+		}
+		must(t, s.FoldAudit(AuditFold{Account: alpha, To: 2, Checkpoint: []byte("c"), Batches: []string{"1"}, Chunks: []AuditChunk{
+			{Start: 0, Count: 1, From: noon, To: noon, Entries: bundles[0]}, {Start: 1, Count: 1, From: noon, To: noon, Entries: bundles[1]},
+		}}))
+		must(t, s.write(func(t *tx) error {
+			return t.exec(`UPDATE audit_chunks SET entries = $2 WHERE account = $1 AND start = 0`, alpha, []byte("damaged row"))
+		}))
+		chunks, err := s.AuditChunks(t.Context(), alpha, 0, 2)
+		must(t, err)
+		if len(chunks) != 2 || !bytes.Equal(chunks[1].Entries, bundles[1]) {
+			t.Fatalf("%+v", chunks)
+		}
+		if _, _, err := torchwood.ReadTileEntry(chunks[0].Entries); err == nil {
+			t.Error("what is damaged has entries")
 		}
 	})
 }
