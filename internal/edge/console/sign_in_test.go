@@ -593,3 +593,25 @@ func TestAdminListener(t *testing.T) {
 		t.Error(s)
 	}
 }
+
+// An attempt ends after ten minutes, also in a browser that keeps its cookie for longer.
+func TestAttemptsExpire(t *testing.T) {
+	b := open(t)
+	for _, c := range []struct {
+		name string
+		left time.Duration
+		want string
+	}{{"in time", time.Minute, "This sign-in was changed"}, {"late", -time.Second, "Please start again in this browser"}} { // the former gets as far as its made-up incarnation
+		handle, err := b.Server.Vault.SealHandle(t.Context(), account, "sign-in attempt", must(json.Marshal(object{"p": "people", "i": "x", "s": "planted-state", "n": "n", "v": "v", "e": time.Now().Add(c.left).Unix()})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := testenv.NewBrowser(t)
+		sum := sha256.Sum256([]byte("planted-state"))
+		w.Client.Jar.SetCookies(must(url.Parse(b.URL)), []*http.Cookie{{Name: fmt.Sprintf("credence-sign-in-%x", sum[:8]), Value: handle, Path: "/"}})
+		q := url.Values{"code": {"c"}, "state": {"planted-state"}, "iss": {b.Vendor.Issuer()}}
+		if s := b.browse(w, b.URL+"/console/callback/"+account+"/people?"+q.Encode(), ""); s.heading() != c.want {
+			t.Errorf("%s: %s", c.name, s)
+		}
+	}
+}
