@@ -23,11 +23,22 @@ var (
 	consoleCSS template.CSS
 
 	pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-		"style": door.PageStyle, "more": func() template.CSS { return consoleCSS }, "utc": utc,
+		"style": door.PageStyle, "more": func() template.CSS { return consoleCSS }, "utc": utc, "words": words,
 	}).Parse(pageHTML))
 
 	contentSecurityPolicy = door.PagePolicy("'self'", door.PageStyle(), consoleCSS)
 )
+
+// words are those of the name of an action, which is one long word, and the prefix of its service: where a line may break.
+func words(action string) (all []string) {
+	start := 0
+	for i := 1; i < len(action); i++ {
+		if action[i-1] == ':' || action[i] >= 'A' && action[i] <= 'Z' && action[i-1] >= 'a' && action[i-1] <= 'z' {
+			all, start = append(all, action[start:i]), i
+		}
+	}
+	return append(all, action[start:])
+}
 
 // utc is a time as pages write it.
 func utc(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
