@@ -1,6 +1,7 @@
 package workload_test
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -117,4 +118,74 @@ func TestCertificatesEnd(t *testing.T) {
 	if _, err := workload.VerifyCertificate([]*x509.Certificate{own}, func(string) ([]*x509.Certificate, error) { return nil, gone }, now); !errors.Is(err, gone) || errors.Is(err, fault.Unauthorized) {
 		t.Errorf("without a database: %v", err)
 	}
+}
+
+// Whatever is called a bundle is refused, or has what a bundle may have and nothing else.
+func FuzzTrustBundle(f *testing.F) {
+	now := time.Now()
+	root := testca.New(f)
+	f.Add("acme.example", root.PEM())
+	f.Add("acme.example", root.PEM()+testca.New(f).PEM())
+	f.Add("Acme.example", "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n")
+	f.Fuzz(func(t *testing.T, domain, text string) {
+		got, err := workload.ParseTrustBundle(domain, text, now)
+		if err != nil {
+			return
+		}
+		if len(got) == 0 || len(got) > 20 || len(got) != strings.Count(text, "-----BEGIN ") {
+			t.Errorf("%d certificates of %q", len(got), text)
+		}
+		for _, c := range got {
+			if !c.IsCA || c.KeyUsage&x509.KeyUsageCertSign == 0 || !now.Before(c.NotAfter) {
+				t.Errorf("a certificate that signs nothing: %v", c.Subject)
+			}
+		}
+	})
+}
+
+// One byte of a certificate is another: it is nobody's, or still the one that the CA signed. Whatever is presented beside it changes nothing.
+func FuzzVerifyCertificate(f *testing.F) {
+	now := time.Now()
+	root := testca.New(f)
+	good := root.SVID(f, "spiffe://acme.example/mail").Certificate[0]
+	f.Add(uint(0), byte(0), []byte(nil))
+	f.Add(uint(200), byte(1), good)
+	f.Add(uint(len(good)-1), byte(1), testca.SelfSigned(f, "spiffe://acme.example/mail").Certificate[0])
+	trusted, err := workload.ParseTrustBundle("acme.example", root.PEM(), now)
+	if err != nil {
+		f.Fatal(err)
+	}
+	authorities := func(domain string) ([]*x509.Certificate, error) {
+		if domain != "acme.example" {
+			return nil, fault.NotFound
+		}
+		return trusted, nil
+	}
+	f.Fuzz(func(t *testing.T, at uint, with byte, next []byte) {
+		der := bytes.Clone(good)
+		der[at%uint(len(der))] ^= with
+		leaf, err := x509.ParseCertificate(der)
+		if err != nil {
+			return
+		}
+		presented := []*x509.Certificate{leaf}
+		if c, err := x509.ParseCertificate(next); err == nil {
+			presented = append(presented, c)
+		}
+		who, err := workload.VerifyCertificate(presented, authorities, now)
+		switch {
+		case with == 0 && err != nil:
+			t.Errorf("the certificate itself: %v", err)
+		case err == nil && (!bytes.Equal(leaf.RawTBSCertificate, tbs(t, good)) || len(who.URIs) != 1 || who.URIs[0] != "spiffe://acme.example/mail"):
+			t.Errorf("byte %d: %+v", at%uint(len(der)), who)
+		}
+	})
+}
+
+func tbs(t *testing.T, der []byte) []byte {
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.RawTBSCertificate
 }
