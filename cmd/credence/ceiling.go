@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"reflect"
 
 	"credence/internal/wire"
 )
@@ -71,9 +70,6 @@ func (c ceilingPutCommand) Run(ctx context.Context, o output) error {
 	}
 	if c.MaxAgeSeconds != nil {
 		ceiling.MaximumGrantAgeSeconds = c.MaxAgeSeconds
-	}
-	if reflect.ValueOf(ceiling).IsZero() {
-		return errors.New("this ceiling limits nothing: give a limit, or take the ceiling away by credence ceiling remove")
 	}
 	var out wire.CeilingSummary
 	if err := c.call(ctx, "PutCeiling", wire.PutCeilingInput{Target: target, Ceiling: &ceiling}, &out); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -38,6 +39,8 @@ func (c *Control) PutCeiling(ctx context.Context, caller iam.Caller, in *wire.Pu
 		return nil, err
 	}
 	switch {
+	case reflect.ValueOf(*in.Ceiling).IsZero(): // it would take all limits away, and look like one
+		return nil, fault.Invalid("ceiling", "limits nothing: give a limit, or take the ceiling away by DeleteCeiling (credence ceiling remove)")
 	case ceiling.Kind == store.CeilingProvider && in.Ceiling.ResourceCredentialProviderNames != nil:
 		return nil, fault.Invalid("ceiling.resourceCredentialProviderNames", "is for ceilings of workload identities")
 	case ceiling.Kind == store.CeilingWorkload && in.Ceiling.WorkloadNames != nil:
