@@ -334,7 +334,7 @@ func (a *Admin) goodStill(ctx context.Context, account string, r auditReader) er
 		return err
 	}
 	role, err := a.Store.Role(ctx, account, r.Role)
-	if err == nil && (role.ID != r.RoleID || role.Generation != r.Generation || !time.UnixMilli(r.Issued).After(role.RevokedBefore)) {
+	if err == nil && !role.HasSession(r.RoleID, r.Generation, time.UnixMilli(r.Issued)) {
 		err = fault.NotFound
 	}
 	return err

@@ -22,6 +22,11 @@ type Role struct {
 	CreatedAt, UpdatedAt time.Time
 }
 
+// HasSession reports whether a session of a role with that id, of a generation and issued then, counts still: the role is not another one by now, and it was not revoked.
+func (r Role) HasSession(id string, generation int64, issued time.Time) bool {
+	return r.ID == id && r.Generation == generation && issued.After(r.RevokedBefore)
+}
+
 const roleColumns = `account, name, id, description, trust_policy, every_subject, max_session, generation, revoked_before, tags, created_at, updated_at`
 
 func scanRole(r scanner) (o Role, err error) {

@@ -142,7 +142,7 @@ func (v *Vault) loadSession(ctx context.Context, c sigv4.Credential) (*caller, e
 	if r.ID != s.RoleID {
 		return nil, fault.NotFound
 	}
-	if r.Generation != s.Generation || !s.Issued.After(r.RevokedBefore) {
+	if !r.HasSession(s.RoleID, s.Generation, s.Issued) {
 		return nil, fault.New(fault.ExpiredCaller, "The sessions of role %q that were issued up to %s were revoked", r.Name, r.RevokedBefore.Format(time.RFC3339))
 	}
 	tags := maps.Clone(r.Tags)
