@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -348,18 +349,11 @@ func sessionName(claims map[string]any) string {
 			return r
 		}
 		return '-'
-	}, or(nonEmpty(text(claims, "email")), text(claims, "sub")))
+	}, cmp.Or(text(claims, "email"), text(claims, "sub")))
 	if len(name) < 2 {
 		name = "person-" + name
 	}
 	return name[:min(len(name), 64)]
-}
-
-func nonEmpty(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
 }
 
 func text(claims map[string]any, claim string) string {

@@ -1,11 +1,9 @@
 package consent
 
 import (
-	"bytes"
 	_ "embed"
 	"html/template"
 	"net/http"
-	"strconv"
 
 	"credence/internal/broker"
 	"credence/internal/edge/door"
@@ -96,14 +94,5 @@ func deviceCode(p broker.DevicePage) page {
 }
 
 func (d *Door) show(w http.ResponseWriter, status int, p page) {
-	var out bytes.Buffer
-	if err := pageTemplate.Execute(&out, p); err != nil {
-		d.Log.Error("page not rendered", "cause", err.Error())
-		status = http.StatusInternalServerError
-	}
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Length", strconv.Itoa(out.Len()))
-	w.WriteHeader(status)
-	_, _ = w.Write(out.Bytes())
+	door.WritePage(w, d.Log, status, pageTemplate, p)
 }

@@ -1,13 +1,11 @@
 package console
 
 import (
-	"bytes"
 	"context"
 	_ "embed"
 	"errors"
 	"html/template"
 	"net/http"
-	"strconv"
 	"time"
 
 	"credence/internal/admin"
@@ -64,18 +62,7 @@ type signInPage struct{ Next string }
 
 func (v *visit) show(status int, p page) {
 	p.Session, p.At = v.session, v.r.URL.Path
-	var out bytes.Buffer
-	if err := pageTemplate.Execute(&out, p); err != nil {
-		v.Log.Error("page not rendered", "cause", err.Error())
-		status = http.StatusInternalServerError
-		out.Reset()
-	}
-	h := v.w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Length", strconv.Itoa(out.Len()))
-	v.status = status
-	v.w.WriteHeader(status)
-	_, _ = v.w.Write(out.Bytes())
+	v.status = door.WritePage(v.w, v.Log, status, pageTemplate, p)
 }
 
 // forward has a browser go on by itself, from a page of ours.

@@ -1,11 +1,14 @@
 package door
 
 import (
+	"bytes"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
 	"html/template"
+	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 )
 
@@ -34,4 +37,20 @@ func ProtectPage(w http.ResponseWriter, policy string) {
 	h.Set("Content-Security-Policy", policy)
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("X-Content-Type-Options", "nosniff")
+}
+
+// WritePage answers with a page, or, when that cannot be made, with nothing on it; it returns the status that it sent.
+func WritePage(w http.ResponseWriter, log *slog.Logger, status int, of *template.Template, content any) int {
+	var out bytes.Buffer
+	if err := of.Execute(&out, content); err != nil {
+		log.Error("page not rendered", "cause", err.Error())
+		status = http.StatusInternalServerError
+		out.Reset()
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Length", strconv.Itoa(out.Len()))
+	w.WriteHeader(status)
+	_, _ = w.Write(out.Bytes())
+	return status
 }
